@@ -1,7 +1,13 @@
 //! runner.
 pub mod config;
+pub mod data;
 pub mod error;
+pub mod losses;
+pub mod metrics;
+pub mod nn;
+pub mod optim;
 pub mod registry;
+pub mod tensor;
 
 /// What a component's author needs.
 pub mod prelude {
