@@ -114,6 +114,18 @@ impl<'a> Frame<'a> {
         path
     }
 
+    /// The path by which the node is reached in the tree; `None` for what a resolver made.
+    pub(crate) fn place_in_tree(&self) -> Option<KeyPath> {
+        let mut frame = Some(self);
+        while let Some(this) = frame {
+            if matches!(this.key, Place::Made) {
+                return None;
+            }
+            frame = this.parent.as_deref();
+        }
+        Some(self.path())
+    }
+
     fn child_path(&self, key: Place) -> KeyPath {
         let mut path = self.path();
         path.0.extend(key.segment());
@@ -262,6 +274,26 @@ impl<'a> Session<'a> {
             }
             None => Err(Rc::new(self.problem("resolvers make too many containers".to_owned(), &origin))),
         }
+    }
+
+    /// What the interpolation at a path comes to; `None` when it cannot be resolved.
+    pub(crate) fn follow(&self, path: &KeyPath) -> Option<Resolved<'a>> {
+        let mut frame = self.job_root();
+        for (i, segment) in path.0.iter().enumerate() {
+            let (key, node) = match (segment, &frame.node.value) {
+                (Segment::Key(key), Value::Map(map)) => {
+                    let (key, node) = map.get_key_value(key)?;
+                    (Place::Key(key), node)
+                }
+                (Segment::Index(index), Value::List(list)) => (Place::Index(*index), list.get(*index)?),
+                _ => return None,
+            };
+            if i + 1 == path.0.len() {
+                return self.value(node, key, &frame).ok();
+            }
+            frame = Rc::new(Frame { node, key, parent: Some(frame) });
+        }
+        None
     }
 
     /// A child of a container, resolved when it is an interpolation.
@@ -554,7 +586,7 @@ impl<'a> Session<'a> {
         self.walk(start, &steps, missing)
     }
 
-    fn walk(
+    pub(crate) fn walk(
         &self,
         start: Rc<Frame<'a>>,
         steps: &[&str],
