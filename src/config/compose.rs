@@ -19,6 +19,7 @@ use super::overrides::{self, Op, Override};
 use super::problem::{Problem, Problems};
 use super::resolvers::Resolvers;
 use super::sources::{Place, Sources};
+use super::text::py_str;
 
 /// Composes configs over one search path. It keeps what it has read, so the jobs of a sweep share one.
 #[derive(Debug)]
@@ -139,7 +140,8 @@ impl Composer {
         hydra::typed(&mut node, true)?;
         hydra::typed_sweeper(&mut node)?;
         hydra::fill(&mut node, facts, config_name, overrides, &list.choices, &sources)?;
-        let texts = |hydra: bool| overrides.iter().filter(|o| o.is_hydra() == hydra).map(|o| o.source.text.clone()).collect();
+        let texts =
+            |hydra: bool| overrides.iter().filter(|o| o.is_hydra() == hydra).map(|o| o.source.text.clone()).collect();
         Ok(Config {
             job: root,
             hydra: node,
@@ -161,7 +163,8 @@ impl Composer {
             Some(value) => ("hydra.searchpath in command-line", value),
             None => {
                 let primary = config_name.map(|name| self.sources.load(name)).transpose()?.flatten();
-                let Some(value) = primary.and_then(|primary| self.searchpath_in(&primary).transpose()).transpose()? else {
+                let Some(value) = primary.and_then(|primary| self.searchpath_in(&primary).transpose()).transpose()?
+                else {
                     return Ok(self.sources.clone());
                 };
                 ("hydra.searchpath in main", value)
@@ -226,8 +229,9 @@ fn check_sweeps(overrides: &[Override], mode: Mode) -> Result<(), Problems> {
             Mode::Run => {
                 let value = text.split_once('=').map_or("", |(_, value)| value);
                 let key = item.key_text();
-                Problem::new(format!("`{text}` names several values, but this is one run"))
-                    .help(format!("for a sweep add `-m`; for a list write `{key}=[{value}]`; for text `{key}='{value}'`"))
+                Problem::new(format!("`{text}` names several values, but this is one run")).help(format!(
+                    "for a sweep add `-m`; for a list write `{key}=[{value}]`; for text `{key}='{value}'`"
+                ))
             }
         };
         problems.push(problem.from(&item.value_origin()).width(item.value_span.width()));
@@ -370,6 +374,19 @@ impl Config {
             Some(rest) => session.hydra_frame().map_or(Ok(None), |frame| session.at(&frame, rest)),
             None => session.at(&session.job_root(), path),
         })
+    }
+
+    /// The arguments that a sweep goes over: `hydra.sweeper.params`, then the overrides about the job.
+    ///
+    /// # Errors
+    /// Interpolations of the parameters that cannot be resolved.
+    pub fn sweep_arguments(&self) -> Result<Vec<String>, Problems> {
+        let params = match self.value("hydra.sweeper.params")? {
+            Some(Node { value: Value::Map(map), .. }) => map,
+            _ => Map::new(),
+        };
+        let params = params.iter().map(|(key, value)| format!("{key}={}", py_str(value)));
+        Ok(params.chain(self.overrides.iter().cloned()).collect())
     }
 
     /// Sets a field of the `hydra` node that is known only now, such as `runtime.output_dir`.

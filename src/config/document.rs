@@ -80,9 +80,7 @@ impl Choice {
         match self {
             Choice::Nothing => Value::Null,
             Choice::One(name) => Value::Str(name.clone()),
-            Choice::Several(names) => {
-                Value::List(names.iter().map(|name| Node::program(name.as_str())).collect())
-            }
+            Choice::Several(names) => Value::List(names.iter().map(|name| Node::program(name.as_str())).collect()),
         }
     }
 }
@@ -119,7 +117,9 @@ fn as_container(root: Node, start: &Origin) -> Result<Node, Problems> {
             let null = Node { value: Value::Null, origin: origin.clone() };
             Ok(Node { value: Value::Map(Map::from_iter([(Key::Str(word), null)])), origin })
         }
-        other => Err(Problem::new(format!("a config file is a mapping, not {}", other.describe())).from(&origin).into()),
+        other => {
+            Err(Problem::new(format!("a config file is a mapping, not {}", other.describe())).from(&origin).into())
+        }
     }
 }
 
@@ -185,9 +185,12 @@ fn entry(item: Node) -> Result<Entry, Problem> {
         Value::Map(map) => {
             if map.len() > 1 {
                 let keys: Vec<String> = map.keys().map(Key::to_string).collect();
-                return Err(Problem::new(format!("one entry of the defaults list has several keys: {}", keys.join(", ")))
-                    .from(&origin)
-                    .help("start a new line with `- ` for each group"));
+                return Err(Problem::new(format!(
+                    "one entry of the defaults list has several keys: {}",
+                    keys.join(", ")
+                ))
+                .from(&origin)
+                .help("start a new line with `- ` for each group"));
             }
             let Some((key, value)) = map.into_iter().next() else {
                 return Err(Problem::new("an entry of the defaults list is empty").from(&origin));
@@ -226,9 +229,12 @@ fn group_entry(key: &Key, value: Node) -> Result<Entry, Problem> {
         Value::Str(name) => Choice::One(name),
         Value::List(items) => Choice::Several(items.into_iter().map(option_name).collect::<Result<_, _>>()?),
         other => {
-            return Err(Problem::new(format!("the option of `{group}` must be a name or a list of names, it is {}", other.describe()))
-                .from(&origin)
-                .help(format!("quote it if it is the name of a file: `{group}: \"…\"`")));
+            return Err(Problem::new(format!(
+                "the option of `{group}` must be a name or a list of names, it is {}",
+                other.describe()
+            ))
+            .from(&origin)
+            .help(format!("quote it if it is the name of a file: `{group}: \"…\"`")));
         }
     };
     let kind = EntryKind::Group { group: group.to_owned(), choice, optional, replaces };

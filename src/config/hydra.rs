@@ -106,7 +106,13 @@ const FIELDS: &[(&str, Type)] = &[
             ("config_name", OptionalText),
             ("env_set", TextMap),
             ("env_copy", Texts),
-            ("config", Fields(&[("override_dirname", Fields(&[("kv_sep", Text), ("item_sep", Text), ("exclude_keys", Texts)]))])),
+            (
+                "config",
+                Fields(&[(
+                    "override_dirname",
+                    Fields(&[("kv_sep", Text), ("item_sep", Text), ("exclude_keys", Texts)]),
+                )]),
+            ),
         ]),
     ),
     (
@@ -295,7 +301,8 @@ pub(super) fn fill(
     set(hydra, "runtime.version_base", VERSION_BASE);
     set(hydra, "runtime.cwd", facts.cwd.display().to_string());
     let places = sources.places().iter().map(|place| {
-        let fields = [("path", place.path()), ("schema", place.scheme().to_owned()), ("provider", place.provider.clone())];
+        let fields =
+            [("path", place.path()), ("schema", place.scheme().to_owned()), ("provider", place.provider.clone())];
         Node::program(fields.into_iter().map(|(k, v)| (Key::from(k), Node::program(v))).collect::<Map>())
     });
     set(hydra, "runtime.config_sources", places.collect::<Vec<_>>());

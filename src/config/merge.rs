@@ -39,7 +39,9 @@ pub(super) fn into_package(
     if package.len() > MAX_NESTING {
         return Err(Problem::new("the package is too deep").from(&source.origin));
     }
-    with_references(root, dereference, |root, seen| package_step(root, package, source, &mut Merge::new(Keys::Open, seen)))
+    with_references(root, dereference, |root, seen| {
+        package_step(root, package, source, &mut Merge::new(Keys::Open, seen))
+    })
 }
 
 /// Merges `source` into the node at `path` below `root`, which must exist.
@@ -284,7 +286,8 @@ mod tests {
         ] {
             assert_eq!(merged(a, b).as_deref().ok(), Some(want), "{a} with {b}");
         }
-        for (a, b) in [("{a: [1]}", "{a: {x: 1}}"), ("{a: {x: 1}}", "{a: [1]}"), ("{d: [1], a: '${d}'}", "{a: {x: 1}}")] {
+        for (a, b) in [("{a: [1]}", "{a: {x: 1}}"), ("{a: {x: 1}}", "{a: [1]}"), ("{d: [1], a: '${d}'}", "{a: {x: 1}}")]
+        {
             assert!(merged(a, b).is_err(), "{a} with {b}");
         }
     }

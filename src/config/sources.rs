@@ -133,7 +133,10 @@ impl Place {
         match &self.root {
             Root::Folder(root) => {
                 let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return Vec::new() };
-                entries.flatten().filter_map(|entry| listed(&entry.path(), kind, |p| p.is_dir(), |p| p.is_file())).collect()
+                entries
+                    .flatten()
+                    .filter_map(|entry| listed(&entry.path(), kind, |p| p.is_dir(), |p| p.is_file()))
+                    .collect()
             }
             Root::Embedded { dir, below } => {
                 if folder.is_empty() && !below.is_empty() {
@@ -157,7 +160,12 @@ enum Listed {
     Folders,
 }
 
-fn listed(path: &Path, kind: Listed, is_dir: impl Fn(&Path) -> bool, is_file: impl Fn(&Path) -> bool) -> Option<String> {
+fn listed(
+    path: &Path,
+    kind: Listed,
+    is_dir: impl Fn(&Path) -> bool,
+    is_file: impl Fn(&Path) -> bool,
+) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     match kind {
         Listed::Files => name.strip_suffix(".yaml").filter(|stem| !stem.is_empty() && is_file(path)).map(str::to_owned),
@@ -172,7 +180,8 @@ fn strip<'n>(name: &'n str, below: &str) -> Option<&'n str> {
 /// Whether a name stays inside its folder.
 fn is_inside(name: &str) -> bool {
     let path = Path::new(name);
-    !name.contains('\0') && path.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
+    !name.contains('\0')
+        && path.components().all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
 }
 
 impl Sources {

@@ -82,11 +82,14 @@ impl Choices {
             }
             _ => {
                 let options = sources.options(&item.key);
-                return Err(problem(item, format!(
-                    "`{}` is a config group: its option is a name or a list of names, not {}",
-                    item.key,
-                    node.value.describe()
-                ))
+                return Err(problem(
+                    item,
+                    format!(
+                        "`{}` is a config group: its option is a name or a list of names, not {}",
+                        item.key,
+                        node.value.describe()
+                    ),
+                )
                 .help(format!("available: {}", options.join(", "))));
             }
         };
@@ -191,7 +194,8 @@ impl Choices {
                 continue;
             }
             let option = deletion.name.map(|name| format!("={name}")).unwrap_or_default();
-            let problem = Problem::new(format!("`~{key}{option}` deletes nothing: the defaults list has no such entry"));
+            let problem =
+                Problem::new(format!("`~{key}{option}` deletes nothing: the defaults list has no such entry"));
             problems.push(self.with_nearest(problem.from(&deletion.origin), &key));
         }
         self.config_overrides.sort_unstable();

@@ -55,12 +55,7 @@ struct Around<'a> {
 }
 
 impl<'w> Walk<'w> {
-    pub fn new(
-        sources: &'w Sources,
-        resolvers: &'w Resolvers,
-        choices: &'w mut Choices,
-        skip_missing: bool,
-    ) -> Self {
+    pub fn new(sources: &'w Sources, resolvers: &'w Resolvers, choices: &'w mut Choices, skip_missing: bool) -> Self {
         Walk { sources, resolvers, choices, skip_missing, items: 0, path: Vec::new() }
     }
 

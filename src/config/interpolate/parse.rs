@@ -452,8 +452,13 @@ impl<'t> Parser<'t> {
             _ => Token::Id,
         };
         let other = usize::from(b"/-\\+.$%*@?|".contains(&first));
-        let candidates =
-            [(Token::Float, float(bytes)), (Token::Int, int(bytes)), (Token::Other, other), (word, id), (Token::Escape, escapes(bytes))];
+        let candidates = [
+            (Token::Float, float(bytes)),
+            (Token::Int, int(bytes)),
+            (Token::Other, other),
+            (word, id),
+            (Token::Escape, escapes(bytes)),
+        ];
         let mut best = (Token::End, 0);
         for candidate in candidates {
             if candidate.1 > best.1 {
@@ -675,8 +680,27 @@ mod tests {
     #[test]
     fn refused() {
         for text in [
-            "${", "${}", "${a", "${a b}", "${a.}", "${.}", "${a..b}", "${a.[b]}", "${a[b}", "${foo${bar}}", "${f:'a' b}",
-            "${f:a'b'}", "${f:[1}", "${f:{a}}", "${f:{a:1,}}", "${f:é}", "${1a:x}", "${f:(}", "${f:a=b}", "${f:'a}", "${a:b",
+            "${",
+            "${}",
+            "${a",
+            "${a b}",
+            "${a.}",
+            "${.}",
+            "${a..b}",
+            "${a.[b]}",
+            "${a[b}",
+            "${foo${bar}}",
+            "${f:'a' b}",
+            "${f:a'b'}",
+            "${f:[1}",
+            "${f:{a}}",
+            "${f:{a:1,}}",
+            "${f:é}",
+            "${1a:x}",
+            "${f:(}",
+            "${f:a=b}",
+            "${f:'a}",
+            "${a:b",
         ] {
             assert!(template(text).is_err(), "{text} should be refused");
         }

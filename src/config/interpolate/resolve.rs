@@ -324,7 +324,8 @@ impl<'a> Session<'a> {
         let trace = self.trace.as_ref().map(|trace| {
             let mut trace = trace.borrow_mut();
             let depth = self.active.borrow().len();
-            let step = TraceStep { depth, path: path.clone(), text: text.into(), origin: node.origin.clone(), value: None };
+            let step =
+                TraceStep { depth, path: path.clone(), text: text.into(), origin: node.origin.clone(), value: None };
             trace.push(step);
             trace.len() - 1
         });
@@ -556,7 +557,8 @@ impl<'a> Session<'a> {
             0 => Some(container.root()),
             dots => climb(container, dots),
         };
-        let steps: Vec<&str> = text.trim_start_matches('.').split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
+        let steps: Vec<&str> =
+            text.trim_start_matches('.').split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
         match start.and_then(|start| super::nearest::nearest(start.node, &steps)) {
             Some(help) => problem.help(help),
             None => problem,
@@ -597,8 +599,7 @@ impl<'a> Session<'a> {
             let next = match &current {
                 Resolved::Container(frame) => self.child(frame, step)?,
                 Resolved::Scalar(_) | Resolved::Plain(_) => {
-                    let message =
-                        format!("`{}` is no mapping or list and has no `{step}`", steps[..i].join("."));
+                    let message = format!("`{}` is no mapping or list and has no `{step}`", steps[..i].join("."));
                     return Err(LookupError::NotAContainer(self.problem(message, &Origin::program())));
                 }
             };

@@ -26,10 +26,8 @@ pub(super) fn env<'a>(call: &Call<'_, 'a>) -> Outcome<'a> {
     }
     match arguments.get(1) {
         None => {
-            let problem = call.session.problem(
-                format!("the environment variable `{name}` is not set"),
-                &call.holder.origin,
-            );
+            let problem =
+                call.session.problem(format!("the environment variable `{name}` is not set"), &call.holder.origin);
             Err(Rc::new(problem.help(format!("set it, or give a default: `${{oc.env:{name},DEFAULT}}`"))))
         }
         Some(default) => Ok(Resolved::Plain(match call.value_of(default) {

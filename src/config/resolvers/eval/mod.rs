@@ -28,7 +28,11 @@ enum Expr {
     Not(Box<Expr>),
     And(Box<Expr>, Box<Expr>),
     Or(Box<Expr>, Box<Expr>),
-    If { condition: Box<Expr>, yes: Box<Expr>, no: Box<Expr> },
+    If {
+        condition: Box<Expr>,
+        yes: Box<Expr>,
+        no: Box<Expr>,
+    },
     Binary(&'static str, Box<Expr>, Box<Expr>),
     /// `a < b <= c`: the first operand, then operators with theirs.
     Compare(Box<Expr>, Vec<(&'static str, Expr)>),
@@ -55,7 +59,9 @@ fn run(expression: &Expr, steps: &mut usize) -> Result<Value, String> {
     }
     let value = match expression {
         Expr::Value(value) => value.clone(),
-        Expr::List(items) => Value::List(items.iter().map(|i| Ok(node(run(i, steps)?))).collect::<Result<_, String>>()?),
+        Expr::List(items) => {
+            Value::List(items.iter().map(|i| Ok(node(run(i, steps)?))).collect::<Result<_, String>>()?)
+        }
         Expr::Map(pairs) => {
             let mut map = crate::config::node::Map::new();
             for (key, value) in pairs {
@@ -183,10 +189,38 @@ mod tests {
     #[test]
     fn refused_with_a_reason() {
         for text in [
-            "", "1 +", "1 2", "(1", "[1", "x", "__import__('os')", "open('/etc/passwd')", "(1).real", "1 / 0", "1 // 0",
-            "5 % 0", "'a' + 1", "[1][5]", "9223372036854775807 + 1", "10 ** 100", "'a' * 10000000000", "range(10 ** 9)",
-            "1 < 'a'", "lambda: 1", "int('x')", "max()", "max([])", "0 ** -1", "(-8) ** 0.5", "round('a')", "1 if 2",
-            "'unclosed", "-9223372036854775808 // -1", "abs(-9223372036854775807 - 1)", "int(1e300)", "[[0] * 1000000] * 1000000",
+            "",
+            "1 +",
+            "1 2",
+            "(1",
+            "[1",
+            "x",
+            "__import__('os')",
+            "open('/etc/passwd')",
+            "(1).real",
+            "1 / 0",
+            "1 // 0",
+            "5 % 0",
+            "'a' + 1",
+            "[1][5]",
+            "9223372036854775807 + 1",
+            "10 ** 100",
+            "'a' * 10000000000",
+            "range(10 ** 9)",
+            "1 < 'a'",
+            "lambda: 1",
+            "int('x')",
+            "max()",
+            "max([])",
+            "0 ** -1",
+            "(-8) ** 0.5",
+            "round('a')",
+            "1 if 2",
+            "'unclosed",
+            "-9223372036854775808 // -1",
+            "abs(-9223372036854775807 - 1)",
+            "int(1e300)",
+            "[[0] * 1000000] * 1000000",
         ] {
             assert!(evaluate(text).is_err(), "{text} gives {:?}", evaluate(text));
         }
