@@ -47,15 +47,14 @@ fn exit(work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
 
 fn compute(request: &Request, registry: &Registry) -> Result<i32> {
     use crate::data::Split;
-    if request.args.multirun {
+    if request.is_multirun()? {
         return commands::sweep::sweep(request, registry);
     }
-    let composed = request.compose()?;
     match request.command {
-        Command::Train => commands::train::train(&composed, registry),
-        Command::Validate => commands::evaluate::evaluate(&composed, registry, Split::Val, "validate"),
-        Command::Test => commands::evaluate::evaluate(&composed, registry, Split::Test, "test"),
-        Command::Predict => commands::evaluate::predict(&composed, registry),
+        Command::Train => commands::train::train(&request.compose()?, registry),
+        Command::Validate => commands::evaluate::evaluate(request, registry, Split::Val),
+        Command::Test => commands::evaluate::evaluate(request, registry, Split::Test),
+        Command::Predict => commands::evaluate::predict(request, registry),
     }
 }
 

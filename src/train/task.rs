@@ -12,7 +12,7 @@ use crate::train::Log;
 /// weights are in [`Task::params`].
 ///
 /// Steps may panic as tch's operations do; the loops call them through [`crate::tensor::guard`].
-pub trait Task: Stateful + Send {
+pub trait Task: Stateful {
     /// The network's parameters and buffers, by state-dict name.
     fn params(&self) -> &Params;
 

@@ -12,7 +12,7 @@ use super::{TrainerArgs, callback::Best, profile::Profiler};
 use crate::checkpoint::Checkpoint;
 use crate::config::Node;
 use crate::error::{Error, Result};
-use crate::tensor::State;
+use crate::tensor::{State, Stateful};
 
 /// Carries out loops; owns everything that lives as long as a run.
 pub struct Trainer {
@@ -213,7 +213,7 @@ impl Trainer {
             callbacks.nest(&callback.name(), callback.state());
         }
         state.nest("callbacks", callbacks);
-        if let Ok(rng) = crate::native::rng::cpu_state() {
+        if let Ok(rng) = crate::native::generator::default_state(Device::Cpu) {
             state.tensors.insert("rng.cpu".into(), rng);
         }
         state
@@ -253,7 +253,7 @@ impl Trainer {
             }
         }
         if let Some(rng) = state.tensors.get("rng.cpu") {
-            crate::native::rng::set_cpu_state(rng)?;
+            crate::native::generator::restore_default(Device::Cpu, rng)?;
         }
         Ok(())
     }

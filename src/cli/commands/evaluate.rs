@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::run::{Run, Wanted, shown};
 use super::train::{INTERRUPTED, short};
 use crate::checkpoint::Checkpoint;
-use crate::cli::compose::Composed;
+use crate::cli::compose::Request;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
@@ -42,8 +42,8 @@ pub fn find_checkpoint(given: &str) -> Result<PathBuf> {
 }
 
 /// `runner validate` and `runner test`.
-pub fn evaluate(composed: &Composed, registry: &Registry, split: Split, command: &'static str) -> Result<i32> {
-    let mut run = start(composed, registry, split, command)?;
+pub fn evaluate(request: &Request, registry: &Registry, split: Split) -> Result<i32> {
+    let mut run = start(request, registry, split)?;
     let outcome = run.trainer.evaluate(run.task.as_mut(), run.data.as_ref(), split);
     let interrupted = run.trainer.stop.is_interrupted();
     let (values, _, dir) = run.finish(outcome)?;
@@ -56,8 +56,8 @@ pub fn evaluate(composed: &Composed, registry: &Registry, split: Split, command:
 }
 
 /// `runner predict`: `predictions.csv`, one row a sample.
-pub fn predict(composed: &Composed, registry: &Registry) -> Result<i32> {
-    let mut run = start(composed, registry, Split::Predict, "predict")?;
+pub fn predict(request: &Request, registry: &Registry) -> Result<i32> {
+    let mut run = start(request, registry, Split::Predict)?;
     let path = run.dir.path().join("predictions.csv");
     let outcome = write_predictions(&mut run, &path);
     let (samples, _, _) = run.finish(outcome)?;
@@ -65,19 +65,33 @@ pub fn predict(composed: &Composed, registry: &Registry) -> Result<i32> {
     Ok(0)
 }
 
-fn start(composed: &Composed, registry: &Registry, split: Split, command: &'static str) -> Result<Run> {
+/// Reads the checkpoint, composes the config that it brings along (or `--config-name`'s), loads the weights.
+fn start(request: &Request, registry: &Registry, split: Split) -> Result<Run> {
+    let command = request.command.name();
+    let given = request.typed("ckpt_path").map(|text| text.trim_matches(['\'', '"']).to_owned());
+    let composed = match (&given, &request.args.config_name) {
+        (Some(given), None) => {
+            let path = find_checkpoint(given)?;
+            match Checkpoint::read_info(&path)?.get("config") {
+                Some(config) => request.compose_saved(config, &path)?,
+                None => request.compose()?,
+            }
+        }
+        (None, None) => {
+            return Err(Error::request(format!("`runner {command}` needs a checkpoint"))
+                .help(format!("runner {command} ckpt_path=outputs/train/…/checkpoints/last.ckpt")));
+        }
+        (_, Some(_)) => request.compose()?,
+    };
     Run::start(
-        composed,
+        &composed,
         registry,
         Wanted {
             command,
             splits: &[split],
             trains: false,
             prepare: &mut |task, settings| {
-                let given = settings.ckpt_path.as_deref().ok_or_else(|| {
-                    Error::request(format!("`runner {command}` needs a checkpoint"))
-                        .help(format!("runner {command} ckpt_path=outputs/train/…/checkpoints/last.ckpt"))
-                })?;
+                let given = settings.ckpt_path.as_deref().unwrap_or_default();
                 Checkpoint::read(&find_checkpoint(given)?)?.load_weights(task.params())
             },
         },

@@ -67,7 +67,7 @@ impl Run {
         let device = args.device()?;
         let seed = settings.seed.unwrap_or_else(|| chrono::Local::now().timestamp_subsec_nanos());
         if args.deterministic == Some(crate::train::Deterministic::On) {
-            crate::native::set_deterministic(true)?;
+            crate::native::compute::set_deterministic_algorithms(true, false)?;
         }
         if let Some(on) = args.benchmark {
             tch::Cuda::cudnn_set_benchmark(on);
@@ -93,7 +93,7 @@ impl Run {
         (wanted.prepare)(task.as_mut(), &settings)?;
 
         let dir = RunDir::claim(&tentative)?;
-        let claimed = Claimed { composed, wanted: &wanted, dir: &dir, seed, device };
+        let claimed = Claimed { composed, command: wanted.command, trains: wanted.trains, dir: &dir, seed, device };
         match claimed.open(registry, checked.notes.as_slice()) {
             Err(error) => {
                 let _ = std::fs::remove_dir_all(dir.path());
@@ -190,7 +190,8 @@ fn check_monitors_of(plan: &Plan, task: &dyn Task, args: &TrainerArgs, config: &
 /// What is known once the folder is claimed.
 struct Claimed<'a> {
     composed: &'a Composed,
-    wanted: &'a Wanted<'a>,
+    command: &'a str,
+    trains: bool,
     dir: &'a RunDir,
     seed: u32,
     device: Device,
@@ -210,9 +211,9 @@ impl Claimed<'_> {
             ("libtorch".to_owned(), crate::native::libtorch_version()),
         ]);
         let device = format!("{:?}", self.device).to_lowercase();
-        Manifest::now(self.wanted.command, u64::from(self.seed), device, versions).write(self.dir)?;
+        Manifest::now(self.command, u64::from(self.seed), device, versions).write(self.dir)?;
         Results::new("running").write(self.dir)?;
-        events.record("started", json!({ "command": self.wanted.command }));
+        events.record("started", json!({ "command": self.command }));
         for (path, reason) in notes {
             tracing::info!("{path} {reason}");
         }
@@ -225,7 +226,7 @@ impl Claimed<'_> {
         let args = cx.build(&plan.trainer)?.effective();
         let mut callbacks = Vec::new();
         let mut loggers = Vec::new();
-        if self.wanted.trains {
+        if self.trains {
             callbacks = cx.build_all(plan.callbacks.values())?;
             if !args.is_fast_dev_run() && !args.barebones && args.logger != Some(false) {
                 loggers = cx.build_all(plan.loggers.values())?;
@@ -245,7 +246,7 @@ impl Claimed<'_> {
         let has = |callbacks: &[Box<dyn Callback>], name: &str| callbacks.iter().any(|c| c.name().starts_with(name));
         if args.enable_checkpointing == Some(false) {
             callbacks.retain(|callback| !callback.name().starts_with("ModelCheckpoint"));
-        } else if self.wanted.trains && !has(callbacks, "ModelCheckpoint") {
+        } else if self.trains && !has(callbacks, "ModelCheckpoint") {
             callbacks.push(ModelCheckpoint::unconfigured().build(cx)?);
         }
         if args.enable_progress_bar == Some(false) {
@@ -255,7 +256,7 @@ impl Claimed<'_> {
         }
         if args.enable_model_summary == Some(false) {
             callbacks.retain(|callback| callback.name() != "ModelSummary");
-        } else if self.wanted.trains && !has(callbacks, "ModelSummary") {
+        } else if self.trains && !has(callbacks, "ModelSummary") {
             callbacks.push(Box::new(ModelSummary::default()));
         }
         Ok(())

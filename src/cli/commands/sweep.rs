@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::run::shown;
 use super::train::INTERRUPTED;
-use crate::cli::compose::Request;
+use crate::cli::compose::{self, Request};
 use crate::config::{Problems, emit};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -19,17 +19,16 @@ use crate::train::StopFlag;
 /// # Errors
 /// When any job's config is wrong: nothing has been started then.
 pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
-    let jobs = request.jobs()?;
+    let (parent, jobs) = request.jobs()?;
     if jobs.is_empty() {
         return Err(Error::request("the sweep has no jobs: one of its ranges is empty"));
     }
-    let first = request.compose_job(&jobs[0], 0)?;
-    let wanted = first.sweep_dir()?;
+    let wanted = compose::sweep_dir(&parent)?;
     let mut objective = None;
     for (number, overrides) in jobs.iter().enumerate() {
         let check = || -> Result<Option<String>> {
-            let composed = request.compose_job(overrides, number)?;
-            let config = composed.resolve(&wanted.join(composed.sweep_subdir()?))?;
+            let composed = request.compose_job(&parent, overrides, number)?;
+            let config = composed.resolve(&wanted.join(compose::sweep_subdir(composed.config())?))?;
             Ok(Plan::check(&config, registry)?.plan.settings.optimized_metric)
         };
         objective = check().map_err(|error| of_job(error, number, overrides))?.or(objective);
@@ -38,7 +37,7 @@ pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
     let stop = StopFlag::default();
     stop.on_ctrl_c()?;
     let dir = RunDir::claim(&wanted)?;
-    dir.write("multirun.yaml", &emit::to_yaml(&first.full()))?;
+    dir.write("multirun.yaml", &emit::to_yaml(&parent.all()))?;
     let mut journal = Journal::open(dir.path())?;
     for (number, overrides) in jobs.iter().enumerate() {
         journal.record(&Entry { overrides: overrides.clone(), ..Entry::now(number, State::Asked) })?;
@@ -52,9 +51,10 @@ pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
             break;
         }
         println!("\n[{}/{}] {}", number + 1, jobs.len(), overrides.join(" "));
-        let folder = dir.path().join(request.compose_job(overrides, number)?.sweep_subdir()?);
+        let composed = request.compose_job(&parent, overrides, number)?;
+        let folder = dir.path().join(compose::sweep_subdir(composed.config())?);
         journal.record(&Entry::now(number, State::Started))?;
-        let (state, results) = run_job(request, overrides, number, &folder)?;
+        let (state, results) = run_job(request.job_arguments(&parent, overrides, number, &folder), &folder)?;
         let entry = Entry { metrics: results.metrics.clone(), reason: results.reason.clone(), ..Entry::now(number, state) };
         journal.record(&entry)?;
         table.add(number, overrides, &results);
@@ -89,10 +89,10 @@ fn of_job(error: Error, number: usize, overrides: &[String]) -> Error {
 }
 
 /// Runs one job as a process of its own, so that whatever happens to it stays in it.
-fn run_job(request: &Request, overrides: &[String], number: usize, folder: &Path) -> Result<(State, Results)> {
+fn run_job(arguments: Vec<String>, folder: &Path) -> Result<(State, Results)> {
     let program = std::env::current_exe().map_err(|error| Error::failed(format!("cannot find the program: {error}")))?;
     let mut command = Command::new(program);
-    command.args(request.job_arguments(overrides, number, folder));
+    command.args(arguments);
     let status = command.status().map_err(|error| Error::failed(format!("cannot start a job: {error}")))?;
     let mut results = Results::read(folder).unwrap_or_else(|_| Results::new("failed"));
     let state = match (status.code(), results.status.as_str()) {
