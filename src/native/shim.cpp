@@ -479,7 +479,25 @@ Text runner_from_buffer(void *data, const int64_t *shape, size_t dims, int dtype
   });
 }
 
-// ---- Gradient hooks ----
+// ---- Gradients ----
+
+Text runner_grad_clear(List list) {
+  return attempt([&] {
+    for (const auto &tensor : tensors(list))
+      tensor.mutable_grad() = at::Tensor();
+  });
+}
+
+// Autograd adds to a gradient in place, so one of another shape would be found out late.
+Text runner_grad_set(const at::Tensor *tensor, const at::Tensor *grad) {
+  return attempt([&] {
+    TORCH_CHECK(tensor->defined() && grad->defined(), "the tensor or its gradient holds nothing");
+    TORCH_CHECK(tensor->sizes() == grad->sizes() && tensor->scalar_type() == grad->scalar_type() &&
+                    tensor->device() == grad->device(),
+                "a gradient of ", describe(*grad), " does not fit ", describe(*tensor));
+    tensor->mutable_grad() = *grad;
+  });
+}
 
 Text runner_hook_add(const at::Tensor *tensor, void *owner, HookCall call, void (*drop)(void *), unsigned *id) {
   return attempt([&] {
