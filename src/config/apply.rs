@@ -206,6 +206,12 @@ fn delete(root: &mut Node, item: &Override, lookup: &Lookup) -> Result<(), Probl
         )));
     }
     let Some((last, way)) = item.parts.split_last() else { return Ok(()) };
+    if let Some((first, mapping)) = way.split_first()
+        && first == "hydra"
+        && super::hydra::has_fixed_fields(mapping)
+    {
+        return Err(problem(format!("`{}` is a field of the hydra node and cannot be deleted", item.key)));
+    }
     let parent = match way {
         [] => Some(KeyPath::root()),
         way => (lookup.select)(root, way)?.and_then(|found| found.path),

@@ -18,6 +18,7 @@ use super::node::{Key, KeyPath, Map, Node, Origin, Value};
 use super::overrides::{self, Op, Override};
 use super::problem::{Problem, Problems};
 use super::resolvers::Resolvers;
+use super::reused::Reused;
 use super::sources::{Place, Sources};
 use super::text::py_str;
 
@@ -137,8 +138,7 @@ impl Composer {
             Value::Map(map) => map.shift_remove("hydra").unwrap_or_else(|| Node::program(Map::new())),
             _ => Node::program(Map::new()),
         };
-        hydra::typed(&mut node, true)?;
-        hydra::typed_sweeper(&mut node)?;
+        hydra::typed(&mut node, None, true)?;
         hydra::fill(&mut node, facts, config_name, overrides, &list.choices, &sources)?;
         let texts =
             |hydra: bool| overrides.iter().filter(|o| o.is_hydra() == hydra).map(|o| o.source.text.clone()).collect();
@@ -254,9 +254,14 @@ impl Work<'_> {
     ) -> Result<Node, Problems> {
         let mut root = Node::program(Map::new());
         let mut is_typed = false;
+        let mut reused = Reused::new(&list.layers);
         for layer in &list.layers {
             let Some(document) = self.sources.load(&layer.config)? else { continue };
-            self.merge(&mut root, layer, &document, is_typed)?;
+            let package: Vec<Key> = split_package(&layer.package).into_iter().map(Key::from).collect();
+            let body = reused.body(layer, &document, &root);
+            let body = body.as_ref().unwrap_or(&document.body);
+            self.merge(&mut root, layer, &package, body, is_typed)?;
+            reused.merged(&package, body, &root);
             is_typed |= layer.config == "hydra/config";
             if let Some(observer) = &mut observer {
                 observer(Step::Layer(layer, &document), &root);
@@ -285,21 +290,27 @@ impl Work<'_> {
         }
     }
 
-    fn merge(&self, root: &mut Node, layer: &Layer, document: &Document, is_typed: bool) -> Result<(), Problem> {
-        let package: Vec<Key> = split_package(&layer.package).into_iter().map(Key::from).collect();
+    fn merge(
+        &self,
+        root: &mut Node,
+        layer: &Layer,
+        package: &[Key],
+        body: &Node,
+        is_typed: bool,
+    ) -> Result<(), Problem> {
         let dereference = |root: &Node, path: &KeyPath| self.dereference(root, path);
         let is_hydra = match package.first() {
             Some(first) => first.as_str() == Some("hydra"),
-            None => document.body.get("hydra").is_some(),
+            None => body.get("hydra").is_some(),
         };
         if !is_typed || !is_hydra {
-            return merge::into_package(root, &package, &document.body, &dereference);
+            return merge::into_package(root, package, body, &dereference);
         }
         // Hydra's own node has typed fields: check what goes into it as if it stood alone.
         let mut whole = Node::program(Map::new());
-        merge::into_package(&mut whole, &package, &document.body, &dereference)?;
+        merge::into_package(&mut whole, package, body, &dereference)?;
         if let Some(node) = whole.as_map_mut().and_then(|map| map.get_mut("hydra")) {
-            hydra::typed(node, false)?;
+            hydra::typed(node, root.get("hydra"), false)?;
             if !layer.primary && node.get("searchpath").is_some_and(|path| !path.is_null() && !path.is_missing()) {
                 let message = format!("`{}` sets `hydra.searchpath`, which only the primary config can", layer.config);
                 return Err(Problem::new(message).from(&node.origin));

@@ -130,27 +130,44 @@ const FIELDS: &[(&str, Type)] = &[
     ("env", AnyMap),
 ];
 
-/// The fields of Hydra's own sweeper; others bring their own.
-const BASIC_SWEEPER: &[(&str, Type)] =
-    &[("_target_", Text), ("max_batch_size", OptionalWhole), ("params", OptionalTextMap)];
+/// The fields of Hydra's own launcher and sweeper; others bring their own.
+const BASIC: [(&str, &str, Type); 2] = [
+    ("launcher", "BasicLauncher", Fields(&[("_target_", Text)])),
+    (
+        "sweeper",
+        "BasicSweeper",
+        Fields(&[("_target_", Text), ("max_batch_size", OptionalWhole), ("params", OptionalTextMap)]),
+    ),
+];
 
-/// Gives what a file or an override sets below `hydra` the types of its fields.
+/// Gives what is set below `hydra` the types of its fields; `whole` is the node that it goes into, which knows the
+/// launcher and sweeper that were chosen.
 ///
 /// # Errors
 /// A field that does not exist, unless `open`; a value of another type.
-pub(super) fn typed(node: &mut Node, open: bool) -> Result<(), Problem> {
-    convert(node, &Fields(FIELDS), "hydra", open)
+pub(super) fn typed(node: &mut Node, whole: Option<&Node>, open: bool) -> Result<(), Problem> {
+    convert(node, &Fields(FIELDS), "hydra", open)?;
+    for (key, target, wanted) in &BASIC {
+        let Some(child) = node.as_map_mut().and_then(|map| map.get_mut(*key)) else { continue };
+        let chosen = whole.and_then(|whole| whole.get(key)).unwrap_or(child);
+        let is_basic = chosen.get("_target_").and_then(Node::as_str).is_some_and(|name| name.ends_with(target));
+        if is_basic && child.as_map().is_some() {
+            convert(child, wanted, &format!("hydra.{key}"), open)?;
+        }
+    }
+    Ok(())
 }
 
-/// Types the settings of the sweeper that was chosen.
-pub(super) fn typed_sweeper(hydra: &mut Node) -> Result<(), Problem> {
-    let Some(sweeper) = hydra.as_map_mut().and_then(|map| map.get_mut("sweeper")) else { return Ok(()) };
-    match sweeper.get("_target_").and_then(Node::as_str) {
-        Some(target) if target.ends_with("BasicSweeper") => {
-            convert(sweeper, &Fields(BASIC_SWEEPER), "hydra.sweeper", false)
+/// Whether a key below `hydra` is a field that cannot be deleted, by the path of its mapping.
+pub(super) fn has_fixed_fields(mapping: &[String]) -> bool {
+    let mut fields = FIELDS;
+    for part in mapping {
+        match fields.iter().find(|(name, _)| name == part) {
+            Some((_, Fields(inner))) => fields = inner,
+            _ => return false,
         }
-        _ => Ok(()),
     }
+    true
 }
 
 fn convert(node: &mut Node, wanted: &Type, path: &str, open: bool) -> Result<(), Problem> {
@@ -170,7 +187,7 @@ fn convert(node: &mut Node, wanted: &Type, path: &str, open: bool) -> Result<(),
         Texts => (false, "a list of texts"),
         TextMap => (false, "a mapping of texts"),
         OptionalTextMap => (true, "a mapping of texts"),
-        AnyMap => (true, "a mapping"),
+        AnyMap => (false, "a mapping"),
         Type::Mode => (true, "RUN or MULTIRUN"),
     };
     let fits = match (wanted, &mut node.value) {
@@ -180,7 +197,11 @@ fn convert(node: &mut Node, wanted: &Type, path: &str, open: bool) -> Result<(),
         (OptionalFlag, value) => as_flag(value),
         (Texts, Value::List(list)) => list.iter_mut().all(|item| as_text(&mut item.value)),
         (TextMap | OptionalTextMap, Value::Map(map)) => {
-            map.values_mut().all(|item| item.is_null() && matches!(wanted, OptionalTextMap) || as_text(&mut item.value))
+            // Lists and mappings pass, as they do in Hydra.
+            for item in map.values_mut() {
+                as_text(&mut item.value);
+            }
+            true
         }
         (AnyMap, Value::Map(_)) => true,
         (Type::Mode, Value::Str(mode)) => matches!(mode.as_str(), "RUN" | "MULTIRUN"),
@@ -230,10 +251,6 @@ fn as_text(value: &mut Value) -> bool {
 fn as_whole(value: &mut Value) -> bool {
     match value {
         Value::Int(_) => true,
-        Value::Bool(b) => {
-            *value = Value::Int(i64::from(*b));
-            true
-        }
         Value::Str(text) => match text.trim().parse() {
             Ok(int) => {
                 *value = Value::Int(int);

@@ -12,6 +12,7 @@ pub mod node;
 pub mod overrides;
 pub mod problem;
 pub mod resolvers;
+mod reused;
 pub mod sources;
 pub mod text;
 pub mod yaml;
