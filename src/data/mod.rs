@@ -5,9 +5,12 @@
 //! transforms' last step. Randomness is a function of (seed, epoch, index): see [`rng`].
 
 mod batch;
+pub mod decode;
+pub mod image;
 mod loader;
 pub mod rng;
 pub mod sampler;
+pub mod transforms;
 
 use std::path::PathBuf;
 
