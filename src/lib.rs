@@ -1,4 +1,5 @@
 //! runner.
+pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod error;
