@@ -79,7 +79,11 @@ impl Run {
         let facts = data.facts();
         tch::manual_seed(i64::from(seed));
         cx.provide(device);
-        cx.provide(Dims::of(&facts));
+        cx.provide(Dims {
+            // An input of three dimensions is an image: channels, height, width.
+            channels: facts.input_shape.as_ref().filter(|shape| shape.len() == 3).map(|shape| shape[0]),
+            classes: (!facts.classes.is_empty()).then_some(facts.classes.len() as i64),
+        });
         let mut task = cx.build(&checked.plan.task)?;
         task.setup(&facts)?;
         for split in wanted.splits {
@@ -208,7 +212,7 @@ impl Claimed<'_> {
         let mut events = Events::open(self.dir.path())?;
         let versions = IndexMap::from([
             ("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("libtorch".to_owned(), crate::native::libtorch_version()),
+            ("libtorch".to_owned(), crate::native::compute::libtorch_version()),
         ]);
         let device = format!("{:?}", self.device).to_lowercase();
         Manifest::now(self.command, u64::from(self.seed), device, versions).write(self.dir)?;
