@@ -91,9 +91,14 @@ pub fn threads() -> usize {
 mod tests {
     use super::*;
 
-    // One test, because the states belong to the process and tests run side by side.
     #[test]
     fn what_is_set_is_read() {
+        crate::native::run_alone("native::compute::tests::alone_what_is_set_is_read");
+    }
+
+    #[test]
+    #[ignore = "changes the state of the process; what_is_set_is_read runs it"]
+    fn alone_what_is_set_is_read() {
         let precision = float32_matmul_precision();
         for wanted in ["highest", "high", "medium"] {
             let wanted: MatmulPrecision = wanted.parse().unwrap();

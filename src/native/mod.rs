@@ -115,6 +115,16 @@ fn dtype_number(kind: Kind) -> Result<c_int> {
     })
 }
 
+/// Runs one ignored test of this crate in a process of its own: for what changes a state of the process, which other
+/// tests, running side by side, must not see.
+#[cfg(test)]
+fn run_alone(test: &str) {
+    let this = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(this).args(["--exact", test, "--ignored"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
