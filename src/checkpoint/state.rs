@@ -6,8 +6,9 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use tch::Tensor;
 
-use super::{Snapshot, TensorFile};
+use super::{LoadOptions, Snapshot, TensorFile, load_weights};
 use crate::error::{Context, Error, Result};
+use crate::nn::Params;
 use crate::tensor::State;
 
 /// Below this come the tensors that are not weights: `runner/optimizer.0.state.3.exp_avg`.
@@ -19,11 +20,11 @@ pub const FORMAT_VERSION: u32 = 1;
 const FORMAT: &str = "runner.format";
 const STATE: &str = "runner.state";
 
-/// A checkpoint: the weights under their state-dict names, the state of everything else, and facts as text.
+/// A checkpoint: the weights under their state-dict names, the state of everything else, and information as text.
 ///
 /// In the file the weights are plain entries, so that `safetensors.torch.load_file` and any other reader find them
 /// where PyTorch would put them; a reader that wants weights alone leaves out what begins with [`STATE_PREFIX`].
-/// The state's value is JSON in the metadata, under `runner.state`; the facts are metadata under their own names.
+/// The state's value is JSON in the metadata, under `runner.state`; the information is metadata under their own names.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
     /// Parameters and buffers by their state-dict names.
@@ -32,7 +33,7 @@ pub struct Checkpoint {
     /// ([`State::nest`]). Empty in a file of weights alone.
     pub state: State,
     /// Text: the resolved config, versions, class names.
-    pub facts: IndexMap<String, String>,
+    pub info: IndexMap<String, String>,
 }
 
 impl Checkpoint {
@@ -40,14 +41,14 @@ impl Checkpoint {
     /// thread.
     ///
     /// # Errors
-    /// When a weight's name begins with [`STATE_PREFIX`], or a fact's name is one that the format uses.
+    /// When a weight's name begins with [`STATE_PREFIX`], or an information's name is one that the format uses.
     pub fn snapshot(&self) -> Result<Snapshot> {
         if let Some(name) = self.weights.keys().find(|name| name.starts_with(STATE_PREFIX)) {
             return Err(Error::failed(format!("a weight cannot be called `{name}`: `{STATE_PREFIX}` is reserved")));
         }
-        if let Some(name) = self.facts.keys().find(|name| [FORMAT, STATE, "format", "blake3"].contains(&name.as_str()))
+        if let Some(name) = self.info.keys().find(|name| [FORMAT, STATE, "format", "blake3"].contains(&name.as_str()))
         {
-            return Err(Error::failed(format!("a checkpoint's fact cannot be called `{name}`: the format uses it")));
+            return Err(Error::failed(format!("a checkpoint's information cannot be called `{name}`: the format uses it")));
         }
         // `format: pt` tells other readers that the tensors are laid out as PyTorch's.
         let mut metadata = IndexMap::from([
@@ -55,7 +56,7 @@ impl Checkpoint {
             (FORMAT.to_owned(), FORMAT_VERSION.to_string()),
             (STATE.to_owned(), self.state.value.to_string()),
         ]);
-        metadata.extend(self.facts.iter().map(|(name, text)| (name.clone(), text.clone())));
+        metadata.extend(self.info.iter().map(|(name, text)| (name.clone(), text.clone())));
         let weights = self.weights.iter().map(|(name, tensor)| (name.clone(), tensor));
         let state = self.state.tensors.iter().map(|(name, tensor)| (format!("{STATE_PREFIX}{name}"), tensor));
         Snapshot::take(weights.chain(state), metadata)
@@ -65,7 +66,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Checkpoint::snapshot`] and [`Snapshot::write`].
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn write(&self, path: &Path) -> Result<()> {
         self.snapshot()?.write(path)
     }
 
@@ -74,18 +75,18 @@ impl Checkpoint {
     /// # Errors
     /// When the file is missing, truncated, altered, not a checkpoint of runner's, or of a newer version; the
     /// message names the file and which of them.
-    pub fn load(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path) -> Result<Self> {
         Self::of(&TensorFile::open(path)?)
     }
 
     /// Reads the checkpoint in an open file.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`].
+    /// As [`Checkpoint::read`].
     pub fn of(file: &TensorFile) -> Result<Self> {
         let failed = |what: &str| Error::failed(format!("cannot read {}: {what}", file.path().display()));
-        let mut facts = file.metadata().clone();
-        let version = facts.shift_remove(FORMAT);
+        let mut info = file.metadata().clone();
+        let version = info.shift_remove(FORMAT);
         let Some(version) = version else {
             return Err(failed("it is not a checkpoint that can be resumed")
                 .help("a file of weights alone can be loaded into a network, not resumed"));
@@ -97,10 +98,10 @@ impl Checkpoint {
         if !file.is_sealed() {
             return Err(failed("it was altered: its checksum is gone"));
         }
-        let value = facts.shift_remove(STATE).unwrap_or_else(|| "null".into());
+        let value = info.shift_remove(STATE).unwrap_or_else(|| "null".into());
         let value: Value = serde_json::from_str(&value).context(format!("cannot read {}", file.path().display()))?;
         for key in ["blake3", "format"] {
-            facts.shift_remove(key);
+            info.shift_remove(key);
         }
         let mut weights = IndexMap::new();
         let mut state = State::of(value);
@@ -111,13 +112,13 @@ impl Checkpoint {
                 None => weights.insert(name.to_owned(), tensor),
             };
         }
-        Ok(Checkpoint { weights, state, facts })
+        Ok(Checkpoint { weights, state, info })
     }
 
     /// Whether the file at `path` can be resumed, without reading its tensors into memory twice; the reason when not.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`].
+    /// As [`Checkpoint::read`].
     pub fn check(path: &Path) -> Result<()> {
         let file = TensorFile::open(path)?;
         let version = file.metadata().get(FORMAT).and_then(|version| version.parse::<u32>().ok());
@@ -125,6 +126,15 @@ impl Checkpoint {
             Some(version) if version <= FORMAT_VERSION && file.is_sealed() => Ok(()),
             _ => Self::of(&file).map(drop),
         }
+    }
+
+    /// Puts the weights into a network, which must have exactly these parameters and buffers.
+    ///
+    /// # Errors
+    /// When it has others, or of other shapes; the message names the first few. Nothing has been changed then.
+    pub fn load_weights(&self, params: &Params) -> Result<()> {
+        let options = LoadOptions::default();
+        load_weights(&params.state_dict(), &self.weights, &options).map(drop)
     }
 
     /// The state of the part `name`, or an error that names it.
@@ -159,7 +169,7 @@ mod tests {
         Checkpoint {
             weights: IndexMap::from([("fc.weight".to_owned(), ones(4))]),
             state,
-            facts: IndexMap::from([("config".to_owned(), "seed: 1\n".to_owned())]),
+            info: IndexMap::from([("config".to_owned(), "seed: 1\n".to_owned())]),
         }
     }
 
@@ -167,11 +177,11 @@ mod tests {
     fn comes_back_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.ckpt");
-        checkpoint().save(&path).unwrap();
+        checkpoint().write(&path).unwrap();
         Checkpoint::check(&path).unwrap();
-        let read = Checkpoint::load(&path).unwrap();
+        let read = Checkpoint::read(&path).unwrap();
         assert_eq!(read.weights.keys().collect::<Vec<_>>(), ["fc.weight"]);
-        assert_eq!(read.facts, checkpoint().facts);
+        assert_eq!(read.info, checkpoint().info);
         let optimizer = read.part("optimizer").unwrap();
         assert_eq!(optimizer.value["param_groups"][0]["lr"].as_f64(), Some(0.1 + 0.2));
         assert_eq!(Vec::<f32>::try_from(&optimizer.tensors["state.0.exp_avg"]).unwrap(), [3.0, 3.0]);
@@ -179,7 +189,7 @@ mod tests {
         assert!(read.part("scaler").unwrap_err().to_string().contains("no state of the scaler"));
         // The same content makes the same file.
         let again = folder.path().join("again.ckpt");
-        checkpoint().save(&again).unwrap();
+        checkpoint().write(&again).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&again).unwrap());
     }
 
@@ -188,10 +198,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         super::super::safetensors::write(&path, &checkpoint().weights, IndexMap::new()).unwrap();
-        let error = Checkpoint::load(&path).unwrap_err().to_string();
+        let error = Checkpoint::read(&path).unwrap_err().to_string();
         assert!(error.contains("model.safetensors: it is not a checkpoint that can be resumed"), "{error}");
 
-        checkpoint().save(&path).unwrap();
+        checkpoint().write(&path).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut altered = whole.clone();
@@ -202,14 +212,14 @@ mod tests {
 
         let metadata = [("runner.format".to_owned(), "99".to_owned())].into();
         super::super::safetensors::write(&path, &checkpoint().weights, metadata).unwrap();
-        let error = Checkpoint::load(&path).unwrap_err().to_string();
+        let error = Checkpoint::read(&path).unwrap_err().to_string();
         assert!(error.contains("its format 99 is newer than 1"), "{error}");
     }
 
     #[test]
     fn reserved_names_are_refused() {
         let mut bad = checkpoint();
-        bad.facts.insert("blake3".into(), String::new());
+        bad.info.insert("blake3".into(), String::new());
         assert!(bad.snapshot().err().unwrap().to_string().contains("`blake3`"));
         let mut bad = checkpoint();
         bad.weights.insert("runner/x".into(), Tensor::from(1.0));
