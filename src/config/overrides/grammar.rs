@@ -497,7 +497,10 @@ impl ValueParser<'_> {
             TokenKind::OpenQuote => self
                 .at_span(format!("this {text} is never closed"), token.span)
                 .label("a quoted value starts here")
-                .help(format!("close it; a {text} that belongs to a text is escaped inside quotes: '\\{text}'")),
+                .help(match self.at {
+                    0 => format!("close it; inside the quotes, write \\{text} for a {text} that belongs to the text"),
+                    _ => format!("if the whole value is text, write {}", self.with_quotes()),
+                }),
             TokenKind::Bad => self
                 .at_span(format!("`{}` cannot stand in a value without quotes", text.escape_debug()), token.span)
                 .label("quote the value")
