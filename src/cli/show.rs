@@ -134,13 +134,13 @@ fn show_info(request: &Request, info: Info) -> Result<String> {
     };
     let places = config.sources.places().iter().map(|place| format!("{:24} {}://{}", place.provider, place.scheme(), place.path()));
     section("Search path", &[Info::Searchpath], places.collect::<Vec<_>>().join("\n"));
-    let layers = config.layers.iter().map(|layer| {
+    let layers = config.layers().iter().map(|layer| {
         let parent = layer.parent.as_deref().unwrap_or("-");
         format!("{:40} {:24} {parent}", layer.config, if layer.package.is_empty() { "_global_" } else { &layer.package })
     });
     let head = format!("{:40} {:24} listed by", "config", "package");
     section("Defaults list", &[Info::Defaults], std::iter::once(head).chain(layers).collect::<Vec<_>>().join("\n"));
-    section("Defaults tree", &[Info::DefaultsTree], config.tree.iter().map(|entry| format!("{}{}", "  ".repeat(entry.depth), entry.text)).collect::<Vec<_>>().join("\n"));
+    section("Defaults tree", &[Info::DefaultsTree], config.tree().iter().map(|entry| format!("{}{}", "  ".repeat(entry.depth), entry.text)).collect::<Vec<_>>().join("\n"));
     section("Config", &[Info::Config], emit::to_yaml(composed.job()));
     Ok(out.join("\n"))
 }

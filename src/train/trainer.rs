@@ -195,7 +195,7 @@ impl Trainer {
             state,
             facts: self.checkpoint_info.iter().cloned().collect(),
         };
-        checkpoint.save(path)
+        checkpoint.write(path)
     }
 
     fn state(&self, task: &dyn Task) -> State {

@@ -30,7 +30,7 @@ pub fn train(composed: &Composed, registry: &Registry) -> Result<i32> {
                     // A checkpoint of another architecture is refused before anything is started.
                     let path = checkpoints::find(path)?;
                     checkpoints::load_into(task.params(), &path)?;
-                    resume = Some(Checkpoint::load(&path)?);
+                    resume = Some(Checkpoint::read(&path)?);
                 }
                 Ok(())
             },
