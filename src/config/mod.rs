@@ -1,5 +1,6 @@
 //! Text in, one resolved tree out. Knows neither torch nor components.
 
+pub mod emit;
 pub mod json;
 pub mod node;
 pub mod overrides;
