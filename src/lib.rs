@@ -4,6 +4,7 @@ pub mod data;
 pub mod error;
 pub mod losses;
 pub mod metrics;
+pub mod native;
 pub mod nn;
 pub mod optim;
 pub mod registry;
