@@ -40,7 +40,12 @@ pub fn front() -> ExitCode {
 
 /// Exit codes: 0 done, 1 a run failed, 2 a request that cannot be right, 130 interrupted.
 fn exit(work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
-    let code = match Args::read(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("--complete", words)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        completion::candidates(words).iter().for_each(|candidate| println!("{candidate}"));
+        return ExitCode::SUCCESS;
+    }
+    let code = match Args::read(arguments) {
         Err(error) => {
             let _ = error.print();
             2
