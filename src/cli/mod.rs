@@ -5,8 +5,12 @@
 //! beside it for the rest.
 
 mod args;
+mod command;
 mod commands;
+mod completion;
 mod compose;
+mod diff;
+mod explain;
 mod problem;
 mod show;
 
@@ -15,7 +19,8 @@ use std::process::ExitCode;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use args::Args;
-use compose::{Command, Request};
+use command::Command;
+use compose::Request;
 
 /// The whole program with these components.
 pub fn main(registry: Registry) -> ExitCode {
@@ -55,6 +60,12 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Validate => commands::evaluate::evaluate(request, registry, Split::Val),
         Command::Test => commands::evaluate::evaluate(request, registry, Split::Test),
         Command::Predict => commands::evaluate::predict(request, registry),
+        Command::Check => commands::check::check(&request.compose()?, registry),
+        Command::Components => commands::components::components(request, registry),
+        Command::Schema => commands::schema::schema(registry),
+        Command::Rerun => commands::rerun::rerun(request, registry),
+        // The front has answered these.
+        Command::Explain | Command::Diff | Command::Completion => Ok(0),
     }
 }
 

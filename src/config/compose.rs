@@ -30,6 +30,18 @@ pub struct Composer {
     facts: Facts,
     /// Search paths lengthened by `hydra.searchpath`, by its entries.
     longer: Mutex<HashMap<Vec<String>, Arc<Sources>>>,
+    /// What the files alone make, by what was asked of groups: the jobs of a sweep mostly share it.
+    bases: Mutex<HashMap<String, Arc<Base>>>,
+}
+
+/// How many bases are kept.
+const MAX_BASES: usize = 64;
+
+/// The merged files of one defaults list, before overrides of keys.
+#[derive(Debug)]
+struct Base {
+    list: Arc<DefaultsList>,
+    root: Node,
 }
 
 /// A composed config.
@@ -39,12 +51,7 @@ pub struct Config {
     pub job: Node,
     /// The `hydra` node, interpolations unresolved.
     pub hydra: Node,
-    /// The groups chosen, by their keys (`db`, `db@src`), in Hydra's order.
-    pub choices: IndexMap<String, Choice>,
-    /// The files in the order in which they were merged.
-    pub layers: Vec<Layer>,
-    /// The defaults tree.
-    pub tree: Vec<TreeEntry>,
+    list: Arc<DefaultsList>,
     /// The overrides that are about the job, as typed.
     pub overrides: Vec<String>,
     /// The overrides that are about the `hydra` node, as typed.
@@ -68,7 +75,13 @@ type Observer<'o> = dyn FnMut(Step, &Node) + 'o;
 impl Composer {
     /// A composer over a search path.
     pub fn new(sources: Sources, facts: Facts) -> Self {
-        Composer { sources: Arc::new(sources), resolvers: Arc::default(), facts, longer: Mutex::default() }
+        Composer {
+            sources: Arc::new(sources),
+            resolvers: Arc::default(),
+            facts,
+            longer: Mutex::default(),
+            bases: Mutex::default(),
+        }
     }
 
     /// Adds the resolvers of a user's crate.
@@ -126,14 +139,31 @@ impl Composer {
         facts: &Facts,
         config_name: Option<&str>,
         overrides: &[Override],
-        observer: Option<&mut Observer>,
+        mut observer: Option<&mut Observer>,
     ) -> Result<Config, Problems> {
         let sources = self.search_path(config_name, overrides)?;
         check_sweeps(overrides, facts.mode)?;
         let skip_missing = facts.mode == Mode::Multirun;
-        let list = defaults::defaults_list(&sources, &self.resolvers, config_name, overrides, skip_missing)?;
         let work = Work { sources: &sources, resolvers: &self.resolvers };
-        let mut root = work.build(&list, overrides, observer)?;
+        let signature = match observer {
+            Some(_) => None,
+            None => defaults::signature(&sources, config_name, overrides, skip_missing),
+        };
+        let known = signature.as_ref().and_then(|(signature, _)| self.base(&sources, signature));
+        let (list, mut root, key_overrides) = match (known, signature) {
+            (Some(base), Some((_, keys))) => (base.list.clone(), base.root.clone(), keys),
+            (_, signature) => {
+                let (list, keys) =
+                    defaults::defaults_list(&sources, &self.resolvers, config_name, overrides, skip_missing)?;
+                let list = Arc::new(list);
+                let root = work.merge_layers(&list, &mut observer)?;
+                if let Some((signature, _)) = signature {
+                    self.keep_base(&sources, signature, Base { list: list.clone(), root: root.clone() });
+                }
+                (list, root, keys)
+            }
+        };
+        work.apply(&mut root, &key_overrides, overrides, &mut observer)?;
         let mut node = match &mut root.value {
             Value::Map(map) => map.shift_remove("hydra").unwrap_or_else(|| Node::program(Map::new())),
             _ => Node::program(Map::new()),
@@ -145,14 +175,29 @@ impl Composer {
         Ok(Config {
             job: root,
             hydra: node,
-            choices: list.choices,
-            layers: list.layers,
-            tree: list.tree,
+            list,
             overrides: texts(false),
             hydra_overrides: texts(true),
             sources: sources.clone(),
             resolvers: self.resolvers.clone(),
         })
+    }
+
+    fn base(&self, sources: &Arc<Sources>, signature: &str) -> Option<Arc<Base>> {
+        // A longer search path reads other files: only the common case is kept.
+        let is_own = Arc::ptr_eq(sources, &self.sources);
+        let bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+        bases.get(signature).filter(|_| is_own).cloned()
+    }
+
+    fn keep_base(&self, sources: &Arc<Sources>, signature: String, base: Base) {
+        if Arc::ptr_eq(sources, &self.sources) {
+            let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
+            if bases.len() >= MAX_BASES {
+                bases.clear();
+            }
+            bases.insert(signature, Arc::new(base));
+        }
     }
 
     /// The search path with the folders of `hydra.searchpath`: the command line's, else the primary config's.
@@ -246,12 +291,7 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    fn build(
-        &self,
-        list: &DefaultsList,
-        overrides: &[Override],
-        mut observer: Option<&mut Observer>,
-    ) -> Result<Node, Problems> {
+    fn merge_layers(&self, list: &DefaultsList, observer: &mut Option<&mut Observer>) -> Result<Node, Problems> {
         let mut root = Node::program(Map::new());
         let mut is_typed = false;
         let mut reused = Reused::new(&list.layers);
@@ -263,24 +303,33 @@ impl Work<'_> {
             self.merge(&mut root, layer, &package, body, is_typed)?;
             reused.merged(&package, body, &root);
             is_typed |= layer.config == "hydra/config";
-            if let Some(observer) = &mut observer {
+            if let Some(observer) = observer {
                 observer(Step::Layer(layer, &document), &root);
             }
         }
+        Ok(root)
+    }
+
+    fn apply(
+        &self,
+        root: &mut Node,
+        keys: &[usize],
+        overrides: &[Override],
+        observer: &mut Option<&mut Observer>,
+    ) -> Result<(), Problems> {
         let mut problems = Problems::default();
         let select = |root: &Node, parts: &[String]| self.select(root, parts);
         let dereference = |root: &Node, path: &KeyPath| self.dereference(root, path);
         let lookup = Lookup { select: &select, dereference: &dereference };
-        for &number in &list.config_overrides {
-            let Some(item) = overrides.get(number) else { continue };
-            if let Err(problem) = self.check_syntax(item).and_then(|()| Ok(apply::apply(&mut root, item, &lookup)?)) {
+        for item in keys.iter().filter_map(|&number| overrides.get(number)) {
+            if let Err(problem) = self.check_syntax(item).and_then(|()| Ok(apply::apply(root, item, &lookup)?)) {
                 problems.extend(problem);
             }
-            if let Some(observer) = &mut observer {
-                observer(Step::Override(item), &root);
+            if let Some(observer) = observer {
+                observer(Step::Override(item), root);
             }
         }
-        problems.or(root)
+        problems.or(())
     }
 
     fn check_syntax(&self, item: &Override) -> Result<(), Problems> {
@@ -357,6 +406,21 @@ fn split_package(package: &str) -> Vec<&str> {
 }
 
 impl Config {
+    /// The groups chosen, by their keys (`db`, `db@src`), in Hydra's order.
+    pub fn choices(&self) -> &IndexMap<String, Choice> {
+        &self.list.choices
+    }
+
+    /// The files in the order in which they were merged.
+    pub fn layers(&self) -> &[Layer] {
+        &self.list.layers
+    }
+
+    /// The defaults tree.
+    pub fn tree(&self) -> &[TreeEntry] {
+        &self.list.tree
+    }
+
     /// What the job sees, resolved.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ pub mod defaults;
 pub mod document;
 pub mod hydra;
 pub mod interpolate;
+pub mod emit;
 pub mod json;
 mod merge;
 pub mod node;

@@ -3,11 +3,25 @@
 //! A metric accumulates over batches in named state tensors, on the device of its inputs and without waiting for
 //! it, and is computed at the end of an epoch.
 
+mod aggregation;
+mod args;
+mod classification;
+mod inputs;
+mod store;
+
 use indexmap::IndexMap;
 use tch::Tensor;
 
-use crate::error::Result;
-use crate::registry::Kind;
+use crate::error::{Error, Result};
+use crate::registry::{Kind, Registry};
+
+pub use store::{Accumulated, Definition, Store};
+
+/// Registers every metric.
+pub fn register(registry: &mut Registry) {
+    classification::register(registry);
+    aggregation::register(registry);
+}
 
 /// What a metric is updated with.
 pub enum Update<'a> {
@@ -34,6 +48,46 @@ pub enum Update<'a> {
     },
 }
 
+impl<'a> Update<'a> {
+    /// Predictions and targets.
+    ///
+    /// # Errors
+    /// When it is an update of another kind.
+    pub fn pair(&self) -> Result<(&'a Tensor, &'a Tensor)> {
+        match *self {
+            Update::Pair { preds, target } => Ok((preds, target)),
+            _ => Err(Error::failed("the metric takes predictions and targets")),
+        }
+    }
+
+    /// Values and weights.
+    ///
+    /// # Errors
+    /// When it is an update of another kind.
+    pub fn value(&self) -> Result<(&'a Tensor, Option<&'a Tensor>)> {
+        match *self {
+            Update::Value { value, weight } => Ok((value, weight)),
+            _ => Err(Error::failed("the metric takes values, not predictions and targets")),
+        }
+    }
+
+    /// Found and true boxes, one element an image.
+    ///
+    /// # Errors
+    /// When it is an update of another kind, or one of unequal lengths.
+    pub fn boxes(&self) -> Result<(&'a [Boxes], &'a [Boxes])> {
+        match *self {
+            Update::Boxes { preds, target } if preds.len() != target.len() => Err(Error::failed(format!(
+                "{} images with predictions and {} with targets; give one element per image to both",
+                preds.len(),
+                target.len()
+            ))),
+            Update::Boxes { preds, target } => Ok((preds, target)),
+            _ => Err(Error::failed("the metric takes boxes, one element an image")),
+        }
+    }
+}
+
 /// The boxes of one image.
 pub struct Boxes {
     /// `[n, 4]`, float, in the metric's box format (xyxy by default), in pixels.
@@ -53,6 +107,12 @@ pub enum Value {
     Tensor(Tensor),
     /// Several named numbers.
     Map(IndexMap<String, Value>),
+}
+
+impl From<Tensor> for Value {
+    fn from(tensor: Tensor) -> Self {
+        Value::Tensor(tensor)
+    }
 }
 
 /// How a state tensor is combined across processes.

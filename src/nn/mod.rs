@@ -60,6 +60,15 @@ impl NetSpec {
     }
 }
 
+/// What the data says of its samples, for networks that do not say it themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dims {
+    /// Channels of an image input.
+    pub channels: Option<i64>,
+    /// Classes.
+    pub classes: Option<i64>,
+}
+
 /// The kind of networks.
 pub struct Net;
 

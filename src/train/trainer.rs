@@ -9,7 +9,7 @@ use tch::Device;
 
 use super::{Callback, Cx, Log, Logger, MetricStore, Optimizers, Phase, Progress, Request, Status, StopFlag, Task};
 use super::{TrainerArgs, callback::Best, profile::Profiler};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, LoadOptions, load_weights};
 use crate::config::Node;
 use crate::error::{Error, Result};
 use crate::tensor::{State, Stateful};
@@ -224,7 +224,7 @@ impl Trainer {
     /// # Errors
     /// When the checkpoint holds only weights, or belongs to another network or optimizer.
     pub(super) fn restore(&mut self, task: &mut dyn Task, checkpoint: &Checkpoint) -> Result<()> {
-        checkpoint.load_weights(task.params())?;
+        load_weights(&task.params().state_dict(), &checkpoint.weights, &LoadOptions::default())?;
         let state = &checkpoint.state;
         let Some(progress) = state.value.get("progress") else {
             return Err(Error::request("this checkpoint holds weights only: training cannot go on from it")

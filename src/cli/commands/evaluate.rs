@@ -1,45 +1,16 @@
 //! `runner validate`, `runner test` and `runner predict`: a checkpoint on the data it was trained on, or on other.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::checkpoints;
 use super::run::{Run, Wanted, shown};
 use super::train::{INTERRUPTED, short};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::TensorFile;
 use crate::cli::compose::Request;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::run::Results;
-
-/// The file that `ckpt_path` means: a checkpoint, or a run folder with one.
-///
-/// # Errors
-/// When there is no such file; names the checkpoints nearby.
-pub fn find_checkpoint(given: &str) -> Result<PathBuf> {
-    let path = PathBuf::from(given);
-    if path.is_dir() {
-        let results = Results::read(&path).ok().and_then(|results| results.best_checkpoint);
-        let choices = [results.map(|best| path.join(best)), Some(path.join("checkpoints/last.ckpt"))];
-        return choices.into_iter().flatten().find(|choice| choice.is_file()).ok_or_else(|| {
-            Error::request(format!("{given} is a folder without a checkpoint"))
-                .help("give the file, or the folder of a run that kept one")
-        });
-    }
-    if path.is_file() {
-        return Ok(path);
-    }
-    let mut error = Error::request(format!("there is no checkpoint {given}"));
-    let nearby = path.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten().flatten();
-    let mut names: Vec<String> = nearby
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".ckpt"))
-        .collect();
-    names.sort();
-    if !names.is_empty() {
-        error = error.help(format!("in that folder are {}", names.join(", ")));
-    }
-    Err(error)
-}
 
 /// `runner validate` and `runner test`.
 pub fn evaluate(request: &Request, registry: &Registry, split: Split) -> Result<i32> {
@@ -71,8 +42,8 @@ fn start(request: &Request, registry: &Registry, split: Split) -> Result<Run> {
     let given = request.typed("ckpt_path").map(|text| text.trim_matches(['\'', '"']).to_owned());
     let composed = match (&given, &request.args.config_name) {
         (Some(given), None) => {
-            let path = find_checkpoint(given)?;
-            match Checkpoint::read_info(&path)?.get("config") {
+            let path = checkpoints::find(given)?;
+            match TensorFile::open(&path)?.metadata().get("config") {
                 Some(config) => request.compose_saved(config, &path)?,
                 None => request.compose()?,
             }
@@ -92,7 +63,7 @@ fn start(request: &Request, registry: &Registry, split: Split) -> Result<Run> {
             trains: false,
             prepare: &mut |task, settings| {
                 let given = settings.ckpt_path.as_deref().unwrap_or_default();
-                Checkpoint::read(&find_checkpoint(given)?)?.load_weights(task.params())
+                checkpoints::load_into(task.params(), &checkpoints::find(given)?)
             },
         },
     )

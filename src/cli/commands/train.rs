@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::checkpoints;
 use super::run::{Run, Wanted, shown};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
@@ -26,10 +27,10 @@ pub fn train(composed: &Composed, registry: &Registry) -> Result<i32> {
             trains: true,
             prepare: &mut |task, settings| {
                 if let Some(path) = &settings.ckpt_path {
-                    let checkpoint = Checkpoint::read(std::path::Path::new(path))?;
                     // A checkpoint of another architecture is refused before anything is started.
-                    checkpoint.load_weights(task.params())?;
-                    resume = Some(checkpoint);
+                    let path = checkpoints::find(path)?;
+                    checkpoints::load_into(task.params(), &path)?;
+                    resume = Some(Checkpoint::read(&path)?);
                 }
                 Ok(())
             },
@@ -59,7 +60,7 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
             return Ok(status);
         }
         match run.trainer.best() {
-            Some(best) => Checkpoint::read(&best.path)?.load_weights(run.task.params())?,
+            Some(best) => checkpoints::load_into(run.task.params(), &best.path)?,
             None if run.settings.train => tracing::info!("no checkpoint was kept: testing the weights as they are"),
             None => {}
         }

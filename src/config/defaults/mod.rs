@@ -15,10 +15,10 @@ use indexmap::IndexMap;
 
 use super::document::Choice;
 use super::node::Origin;
-use super::overrides::Override;
+use super::overrides::{Override, OverrideValue};
 use super::problem::{Problem, Problems};
 use super::resolvers::Resolvers;
-use super::sources::Sources;
+use super::sources::{GroupKind, Sources};
 use choices::Choices;
 use tree::{Branch, Walk};
 
@@ -53,13 +53,12 @@ pub struct DefaultsList {
     pub layers: Vec<Layer>,
     /// The groups chosen, by their keys, in Hydra's order.
     pub choices: IndexMap<String, Choice>,
-    /// The positions of the overrides that are about keys, not groups.
-    pub config_overrides: Vec<usize>,
     /// The tree that the list was made of.
     pub tree: Vec<TreeEntry>,
 }
 
-/// Makes the list for a primary config and the overrides of a command line.
+/// Makes the list for a primary config and the overrides of a command line, and gives the positions of the overrides
+/// that are about keys, not groups.
 ///
 /// # Errors
 /// Files and options that do not exist, choices that are missing, doubled or meet no entry, lists that are malformed
@@ -70,7 +69,7 @@ pub fn defaults_list(
     primary: Option<&str>,
     overrides: &[Override],
     skip_missing: bool,
-) -> Result<DefaultsList, Problems> {
+) -> Result<(DefaultsList, Vec<usize>), Problems> {
     let mut choices = Choices::new(sources, overrides)?;
     let roots = Walk::new(sources, resolvers, &mut choices, skip_missing).roots(primary)?;
     let mut list = DefaultsList::default();
@@ -81,8 +80,32 @@ pub fn defaults_list(
     }
     choices.check_used(sources).or(())?;
     list.choices = choices.known;
-    list.config_overrides = choices.config_overrides;
-    Ok(list)
+    Ok((list, choices.config_overrides))
+}
+
+/// Two command lines with the same signature make the same list: it names what is asked of groups. With it come the
+/// positions of the overrides that are about keys. `None` when that cannot be told before the list is made.
+pub fn signature(
+    sources: &Sources,
+    primary: Option<&str>,
+    overrides: &[Override],
+    skip_missing: bool,
+) -> Option<(String, Vec<usize>)> {
+    let mut signature = format!("{primary:?} {skip_missing}");
+    let mut keys = Vec::new();
+    for (number, item) in overrides.iter().enumerate().filter(|(_, item)| !item.is_sweep()) {
+        let kind = if item.is_path { GroupKind::No } else { sources.group_kind(&item.key) };
+        match (kind, &item.value) {
+            (GroupKind::Shipped, _) => return None,
+            (GroupKind::No, _) | (_, Some(OverrideValue::Extend(_))) => keys.push(number),
+            _ if item.to_node().is_some_and(|node| node.as_map().is_some()) => keys.push(number),
+            _ => {
+                signature.push('\n');
+                signature.push_str(&item.source.text);
+            }
+        }
+    }
+    Some((signature, keys))
 }
 
 fn flatten(

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::Tensor;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::args::{Count, yes};
 use crate::nn::layers::{Activation, BatchNorm, Conv2d, ConvOptions, Dropout, Function, Linear, Pool, Sequential};
-use crate::nn::{Module, Path, net, trace};
-use crate::registry::Fraction;
+use crate::nn::{Dims, Module, Net, NetSpec, Path, trace};
+use crate::registry::{Build, Component, Fraction};
 
 /// Stages of convolution, normalisation and rectifier, each half as large as the one before it; then the mean over a
 /// coarse grid, and one linear layer.
@@ -21,8 +21,7 @@ pub struct SmallCnn {
 }
 
 impl SmallCnn {
-    fn new(path: &Path, args: &SmallCnnArgs) -> Result<Self> {
-        let mut inputs = args.in_channels.0;
+    fn new(path: &Path, args: &SmallCnnArgs, mut inputs: i64, classes: i64) -> Result<Self> {
         let mut stages = Vec::new();
         for (index, outputs) in args.channels.iter().map(|count| count.0).enumerate() {
             let at = path.child("features").child(index);
@@ -43,7 +42,7 @@ impl SmallCnn {
             stages,
             pool: Pool::global(&path.child("pool"), grid),
             dropout: Dropout::new(&path.child("dropout"), args.dropout.0),
-            classifier: Linear::new(&path.child("classifier"), inputs * grid * grid, args.num_classes.0, true)?,
+            classifier: Linear::new(&path.child("classifier"), inputs * grid * grid, classes, true)?,
         })
     }
 }
@@ -73,12 +72,12 @@ impl Module for SmallCnn {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SmallCnnArgs {
-    /// Channels of the images.
-    #[serde(default = "one")]
-    in_channels: Count,
-    /// Outputs: classes.
-    #[serde(default = "ten")]
-    num_classes: Count,
+    /// Channels of the images; the data's when not given.
+    #[serde(default)]
+    in_channels: Option<Count>,
+    /// Outputs: classes; the data's when not given.
+    #[serde(default)]
+    num_classes: Option<Count>,
     /// Channels of each stage; every stage but the first halves the image.
     #[serde(default = "channels")]
     channels: Vec<Count>,
@@ -93,16 +92,8 @@ pub(super) struct SmallCnnArgs {
     grid: Count,
 }
 
-fn one() -> Count {
-    Count(1)
-}
-
 fn two() -> Count {
     Count(2)
-}
-
-fn ten() -> Count {
-    Count(10)
 }
 
 fn channels() -> Vec<Count> {
@@ -113,4 +104,19 @@ fn zero() -> Fraction {
     Fraction(0.0)
 }
 
-net!(SmallCnnArgs, ["runner.models.SmallCNN"], |args, path| SmallCnn::new(path, args));
+impl Component for SmallCnnArgs {
+    type Kind = Net;
+    const TARGETS: &'static [&'static str] = &["runner.models.SmallCNN"];
+
+    fn build(self, cx: &mut Build) -> Result<NetSpec> {
+        let data = cx.fact::<Dims>().copied().unwrap_or_default();
+        let known = |given: &Option<Count>, data: Option<i64>, name: &str| {
+            given.as_ref().map(|count| count.0).or(data).ok_or_else(|| {
+                Error::request(format!("runner.models.SmallCNN needs `{name}`: the data does not say it"))
+            })
+        };
+        let inputs = known(&self.in_channels, data.channels, "in_channels")?;
+        let classes = known(&self.num_classes, data.classes, "num_classes")?;
+        Ok(NetSpec::new(move |path| SmallCnn::new(path, &self, inputs, classes)))
+    }
+}
