@@ -169,7 +169,7 @@ impl Composer {
             _ => Node::program(Map::new()),
         };
         hydra::typed(&mut node, None, true)?;
-        hydra::fill(&mut node, facts, config_name, overrides, &list.choices, &sources)?;
+        hydra::fill(&mut node, facts, config_name, overrides, &list.choices, &sources, &self.resolvers)?;
         let texts =
             |hydra: bool| overrides.iter().filter(|o| o.is_hydra() == hydra).map(|o| o.source.text.clone()).collect();
         Ok(Config {
