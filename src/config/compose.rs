@@ -478,6 +478,11 @@ impl Config {
         Node { value: Value::Map(map), origin: self.job.origin.clone() }
     }
 
+    /// The resolvers that its interpolations may name.
+    pub(super) fn resolvers(&self) -> &Resolvers {
+        &self.resolvers
+    }
+
     /// Runs questions over the interpolations of this config.
     pub(super) fn session<T>(&self, ask: impl FnOnce(&Session) -> T) -> T {
         let arena = Arena::default();
