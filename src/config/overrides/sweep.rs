@@ -3,14 +3,11 @@
 //! The jobs are the product of the axes, the last axis running fastest. They are made one by one: a range over
 //! millions takes no memory.
 
-use std::sync::Arc;
-
 use indexmap::IndexMap;
 
 use super::element::{Element, Span, is_escapable};
 use super::range::{Number, Range, Steps};
 use super::{Override, fnmatch, lexer};
-use crate::config::node::Source;
 use crate::config::problem::{Problem, Problems};
 
 /// How many values of one axis are kept in memory to shuffle them.
@@ -234,19 +231,20 @@ impl Choices {
 /// Hydra's job fails to parse, ours is refused here with the way out.
 fn check_elements(parsed: &Override, elements: &[Element]) -> Result<(), Problem> {
     for element in elements {
-        if let Some(c) = element.unquoted_texts().iter().find_map(|text| unspeakable(text)) {
-            return Err(not_spellable(c, element.span, &parsed.source));
+        let Some(c) = element.unquoted_texts().iter().find_map(|text| unspeakable(text)) else { continue };
+        let job = format!("{}={}", parsed.key_text(), element.spell());
+        if super::parse(&job, 1).is_err() {
+            return Err(Problem::new(format!(
+                "a job would be started with `{job}`, where `{}` needs quotes",
+                c.escape_debug()
+            ))
+            .from(&element.span.origin(&parsed.source))
+            .width(element.span.width())
+            .label("this text has no quotes that a job could keep")
+            .help("put quotes around the whole value, and leave functions out: key='first','second'"));
         }
     }
     Ok(())
-}
-
-fn not_spellable(c: char, span: Span, source: &Arc<Source>) -> Problem {
-    Problem::new(format!("`{}` needs quotes, and a function takes them off", c.escape_debug()))
-        .from(&span.origin(source))
-        .width(span.width())
-        .label("this text cannot be spelt in a job's overrides")
-        .help("write the values with commas: key='first','second'")
 }
 
 /// The first character of an unquoted text that cannot stand in an override. An interpolation's characters are
