@@ -35,6 +35,8 @@ pub struct Place {
 enum Root {
     Folder(PathBuf),
     Embedded { dir: &'static Dir<'static>, below: &'static str },
+    /// One file that exists only here: the config saved in a checkpoint.
+    Text { name: String, source: Arc<Source> },
 }
 
 type Read = Result<Option<Arc<Document>>, Problems>;
@@ -70,6 +72,12 @@ impl Place {
         Place { provider: "shipped".to_owned(), root: Root::Embedded { dir: &SHIPPED, below: "" } }
     }
 
+    /// A single config called `name`, given as text; `kind` says where the text came from.
+    pub fn text(provider: impl Into<String>, name: &str, kind: SourceKind, text: String) -> Self {
+        let source = Arc::new(Source { kind, text });
+        Place { provider: provider.into(), root: Root::Text { name: format!("{name}.yaml"), source } }
+    }
+
     fn hydra() -> Self {
         Place { provider: "hydra".to_owned(), root: Root::Embedded { dir: &HYDRA, below: "hydra" } }
     }
@@ -78,7 +86,7 @@ impl Place {
     pub fn scheme(&self) -> &'static str {
         match self.root {
             Root::Folder(_) => "file",
-            Root::Embedded { .. } => "embedded",
+            Root::Embedded { .. } | Root::Text { .. } => "embedded",
         }
     }
 
@@ -88,6 +96,7 @@ impl Place {
             Root::Folder(path) => path.display().to_string(),
             Root::Embedded { below: "", .. } => "conf".to_owned(),
             Root::Embedded { below, .. } => (*below).to_owned(),
+            Root::Text { source, .. } => source.kind.to_string(),
         }
     }
 
@@ -95,7 +104,7 @@ impl Place {
     pub fn is_available(&self) -> bool {
         match &self.root {
             Root::Folder(path) => path.is_dir(),
-            Root::Embedded { .. } => true,
+            Root::Embedded { .. } | Root::Text { .. } => true,
         }
     }
 
@@ -116,6 +125,7 @@ impl Place {
                 let Some(file) = dir.get_file(inner) else { return Ok(None) };
                 yaml::decode(SourceKind::Embedded(name.to_owned()), file.contents().to_vec()).map(Some)
             }
+            Root::Text { name: own, source } => Ok((name == own).then(|| source.clone())),
         }
     }
 
@@ -125,6 +135,7 @@ impl Place {
             Root::Embedded { dir, below } => {
                 name == *below || strip(name, below).is_some_and(|inner| dir.get_dir(inner).is_some())
             }
+            Root::Text { .. } => false,
         }
     }
 
@@ -150,6 +161,7 @@ impl Place {
                     .filter_map(|e| listed(e.path(), kind, |_| e.as_dir().is_some(), |_| e.as_file().is_some()))
                     .collect()
             }
+            Root::Text { .. } => Vec::new(),
         }
     }
 }
@@ -295,7 +307,7 @@ fn gather(place: &Place, group: &str, above: &mut HashSet<PathBuf>, groups: &mut
             Ok(real) => real,
             Err(_) => return,
         },
-        Root::Embedded { .. } => PathBuf::from(group),
+        Root::Embedded { .. } | Root::Text { .. } => PathBuf::from(group),
     };
     if group.split('/').count() > MAX_GROUP_DEPTH || !above.insert(real.clone()) {
         return;

@@ -1,0 +1,63 @@
+//! Messages on the console and in the run's log file.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::error::{Error, Result};
+
+/// A console that steps aside for a progress bar: lines are printed through the hook while one is set.
+type Console = Arc<Mutex<Option<Box<dyn Fn(&str) + Send>>>>;
+
+static CONSOLE: std::sync::LazyLock<Console> = std::sync::LazyLock::new(Console::default);
+
+/// While a progress bar is drawn, lines go through `print` so that they appear above it.
+pub fn console_through(print: Option<Box<dyn Fn(&str) + Send>>) {
+    *CONSOLE.lock().unwrap_or_else(PoisonError::into_inner) = print;
+}
+
+#[derive(Clone, Copy)]
+struct ConsoleWriter;
+
+impl Write for ConsoleWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &*CONSOLE.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(print) => print(String::from_utf8_lossy(bytes).trim_end()),
+            None => io::stderr().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for ConsoleWriter {
+    type Writer = ConsoleWriter;
+    fn make_writer(&'a self) -> ConsoleWriter {
+        *self
+    }
+}
+
+/// Starts logging: to the console, and to `file` when there is one. `RUNNER_LOG` sets the level (`info` by
+/// default; `debug`, `runner::data=trace`, …). Only the first call of a process counts.
+pub fn start_logging(file: Option<&Path>) -> Result<()> {
+    let filter = || EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    let console = fmt::layer().with_writer(ConsoleWriter).without_time().with_target(false).with_ansi(colours);
+    let to_file = match file {
+        None => None,
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            let file = file.map_err(|error| Error::io("write", path, error))?;
+            Some(fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_filter(filter()))
+        }
+    };
+    let _ = tracing_subscriber::registry().with(console.with_filter(filter())).with(to_file).try_init();
+    Ok(())
+}

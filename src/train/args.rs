@@ -1,0 +1,480 @@
+//! The arguments of `lightning.pytorch.Trainer`.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::registry::{Build, Check, Component, Fraction, Ignored, IntOrFloat, Kind, NonNegative, OneOrMany, Switch};
+
+/// The kind of trainers.
+pub struct TrainerKind;
+
+impl Kind for TrainerKind {
+    type Built = TrainerArgs;
+    const NAME: &'static str = "trainer";
+}
+
+/// Which device to compute on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// A GPU when there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA GPU.
+    Gpu,
+    /// A CUDA GPU.
+    Cuda,
+}
+
+/// How gradients are clipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClipAlgorithm {
+    /// Their common 2-norm is at most the value.
+    #[default]
+    Norm,
+    /// Each element is between minus the value and the value.
+    Value,
+}
+
+/// Trains, validates, tests and predicts.
+///
+/// Mirrors `lightning.pytorch.Trainer`: the same arguments, defaults and meanings.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainerArgs {
+    /// `auto`, `cpu`, `gpu` or `cuda`.
+    #[serde(default)]
+    pub accelerator: Accelerator,
+    /// `auto` or a strategy for one device; training on several devices is not there yet.
+    #[serde(default)]
+    pub strategy: Option<String>,
+    /// `auto`, 1, or the index of one GPU in a list.
+    #[serde(default)]
+    pub devices: Option<OneOrMany<Devices>>,
+    /// How many machines; 1.
+    #[serde(default = "one")]
+    pub num_nodes: u64,
+    /// `32-true` or `64-true`.
+    #[serde(default)]
+    pub precision: Option<Precision>,
+    /// Given at the top level of the config (`logger:`).
+    #[serde(default)]
+    pub logger: Option<bool>,
+    /// Given at the top level of the config (`callbacks:`).
+    #[serde(default)]
+    pub callbacks: Option<bool>,
+    /// A trial of the whole program: `true` is one batch of every loop, a number that many. No checkpoints, no
+    /// loggers, one epoch.
+    #[serde(default)]
+    pub fast_dev_run: Switch,
+    /// Stop after so many epochs; -1 is without end. 1,000 when neither this nor `max_steps` is given.
+    #[serde(default)]
+    pub max_epochs: Option<i64>,
+    /// Train at least so many epochs.
+    #[serde(default)]
+    pub min_epochs: Option<u64>,
+    /// Stop after so many optimizer steps; -1 is without end.
+    #[serde(default = "minus_one")]
+    pub max_steps: i64,
+    /// Train at least so many optimizer steps.
+    #[serde(default)]
+    pub min_steps: Option<u64>,
+    /// Stop after this time: `DD:HH:MM:SS`.
+    #[serde(default)]
+    pub max_time: Option<MaxTime>,
+    /// How much of each training epoch: a share (`0.5`) or a number of batches (`10`).
+    #[serde(default)]
+    pub limit_train_batches: Option<IntOrFloat>,
+    /// How much of each validation pass.
+    #[serde(default)]
+    pub limit_val_batches: Option<IntOrFloat>,
+    /// How much of the test pass.
+    #[serde(default)]
+    pub limit_test_batches: Option<IntOrFloat>,
+    /// How much of the predict pass.
+    #[serde(default)]
+    pub limit_predict_batches: Option<IntOrFloat>,
+    /// Train and validate on the same few batches, unshuffled: a share or a number of batches; 0 is off.
+    #[serde(default)]
+    pub overfit_batches: Option<IntOrFloat>,
+    /// Validate within an epoch: every so many batches, or every share of the epoch.
+    #[serde(default)]
+    pub val_check_interval: Option<IntOrFloat>,
+    /// Validate every so many epochs; `null` counts `val_check_interval` across epochs.
+    #[serde(default = "some_one")]
+    pub check_val_every_n_epoch: Option<u64>,
+    /// Validation batches to try before training; -1 is all of them. 2 by default.
+    #[serde(default)]
+    pub num_sanity_val_steps: Option<i64>,
+    /// Values go to the loggers every so many steps. 50 by default.
+    #[serde(default)]
+    pub log_every_n_steps: Option<u64>,
+    /// Whether to keep checkpoints; a ModelCheckpoint is added when none is configured. On by default.
+    #[serde(default)]
+    pub enable_checkpointing: Option<bool>,
+    /// Whether to show progress. On by default, in a terminal.
+    #[serde(default)]
+    pub enable_progress_bar: Option<bool>,
+    /// Whether to show the table of layers. On by default.
+    #[serde(default)]
+    pub enable_model_summary: Option<bool>,
+    /// Sum gradients over so many batches before a step.
+    #[serde(default = "one")]
+    pub accumulate_grad_batches: u64,
+    /// Clip gradients at this; 0 and `null` are off.
+    #[serde(default)]
+    pub gradient_clip_val: Option<NonNegative>,
+    /// `norm` (the default) or `value`.
+    #[serde(default)]
+    pub gradient_clip_algorithm: Option<ClipAlgorithm>,
+    /// Refuse operations that are not deterministic; `warn` is accepted.
+    #[serde(default)]
+    pub deterministic: Option<Deterministic>,
+    /// Let cuDNN choose the fastest algorithm by trying.
+    #[serde(default)]
+    pub benchmark: Option<bool>,
+    /// Evaluate without recording gradients; there is no slower way to do it here.
+    #[serde(default)]
+    pub inference_mode: Ignored,
+    /// For several devices.
+    #[serde(default)]
+    pub use_distributed_sampler: Ignored,
+    /// `simple` shows after the fit where the time went.
+    #[serde(default)]
+    pub profiler: Option<String>,
+    /// Stop at the first loss or gradient that is not finite, and name the parameter.
+    #[serde(default)]
+    pub detect_anomaly: bool,
+    /// Switch everything off that costs time: logging, checkpoints, progress, sanity check.
+    #[serde(default)]
+    pub barebones: bool,
+    /// Python plugins cannot be loaded here.
+    #[serde(default)]
+    pub plugins: Option<Vec<String>>,
+    /// For several devices.
+    #[serde(default)]
+    pub sync_batchnorm: Ignored,
+    /// Read the data anew every so many epochs; not there yet.
+    #[serde(default)]
+    pub reload_dataloaders_every_n_epochs: u64,
+    /// Where checkpoints go when nothing else says so.
+    #[serde(default)]
+    pub default_root_dir: Option<PathBuf>,
+    /// The resolved config is always recorded.
+    #[serde(default)]
+    pub enable_autolog_hparams: Ignored,
+    /// For Lightning's own cloud.
+    #[serde(default)]
+    pub model_registry: Ignored,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn minus_one() -> i64 {
+    -1
+}
+
+fn some_one() -> Option<u64> {
+    Some(1)
+}
+
+/// The numbers that a network computes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats.
+    Single,
+    /// 64-bit floats.
+    Double,
+}
+
+/// One entry of `devices`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum Devices {
+    /// As many as there are, which is one.
+    Auto,
+    /// A count, or an index in a list.
+    Number(i64),
+}
+
+/// `true`, `false` or `warn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deterministic {
+    /// As fast as can be.
+    Off,
+    /// Same numbers again, or an error.
+    On,
+}
+
+/// A duration in seconds, written `DD:HH:MM:SS` or as a mapping of days, hours, minutes and seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxTime(pub u64);
+
+/// A type that is read from a piece of text or a number.
+macro_rules! from_scalar {
+    ($name:ident, $schema:tt, $expecting:literal, $parse:expr) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                struct Take;
+                fn parse<E: serde::de::Error>(text: &str) -> std::result::Result<$name, E> {
+                    let parse: fn(&str) -> Option<$name> = $parse;
+                    parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &Take))
+                }
+                impl serde::de::Visitor<'_> for Take {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($expecting)
+                    }
+                    fn visit_str<E: serde::de::Error>(self, v: &str) -> std::result::Result<$name, E> {
+                        parse(v)
+                    }
+                    fn visit_bool<E: serde::de::Error>(self, v: bool) -> std::result::Result<$name, E> {
+                        parse(&v.to_string())
+                    }
+                    fn visit_i64<E: serde::de::Error>(self, v: i64) -> std::result::Result<$name, E> {
+                        parse(&v.to_string())
+                    }
+                    fn visit_u64<E: serde::de::Error>(self, v: u64) -> std::result::Result<$name, E> {
+                        parse(&v.to_string())
+                    }
+                }
+                deserializer.deserialize_any(Take)
+            }
+        }
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+        }
+    };
+}
+
+from_scalar!(Precision, { "enum": ["32-true", "64-true", "32", "64", 32, 64] },
+    "`32-true` or `64-true` (mixed and half precision are not there yet)",
+    |text| match text {
+        "32" | "32-true" => Some(Precision::Single),
+        "64" | "64-true" => Some(Precision::Double),
+        _ => None,
+    });
+from_scalar!(Devices, { "type": ["string", "integer"] }, "`auto`, 1, or a list with the index of one GPU",
+    |text| match text {
+        "auto" => Some(Devices::Auto),
+        number => number.parse().ok().map(Devices::Number),
+    });
+from_scalar!(Deterministic, { "enum": [true, false, "warn"] }, "true, false or `warn`",
+    |text| match text {
+        "true" | "warn" => Some(Deterministic::On),
+        "false" => Some(Deterministic::Off),
+        _ => None,
+    });
+from_scalar!(MaxTime, { "type": "string", "pattern": r"^\d+:\d+:\d+:\d+$" }, "a time as DD:HH:MM:SS",
+    |text| {
+        let parts: Vec<u64> = text.split(':').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
+        match parts.as_slice() {
+            [days, hours, minutes, seconds] => {
+                let total = days.checked_mul(24)?.checked_add(*hours)?.checked_mul(60)?.checked_add(*minutes)?;
+                Some(MaxTime(total.checked_mul(60)?.checked_add(*seconds)?))
+            }
+            _ => None,
+        }
+    });
+
+impl Component for TrainerArgs {
+    type Kind = TrainerKind;
+    const TARGETS: &'static [&'static str] = &["lightning.pytorch.Trainer", "lightning.pytorch.trainer.Trainer"];
+
+    fn check(&self, cx: &mut Check) {
+        let mut refuse = |wrong: bool, name: &str, why: &str| {
+            if wrong {
+                cx.problem(name, format!("`{name}` {why}"));
+            }
+        };
+        let one_device = match self.devices.as_ref() {
+            None => true,
+            Some(OneOrMany::One(Devices::Auto | Devices::Number(1))) => true,
+            Some(OneOrMany::One(_)) => false,
+            Some(OneOrMany::Many(list)) => list.len() == 1,
+        };
+        refuse(!one_device, "devices", "above 1 is not supported: this version trains on one device");
+        refuse(self.num_nodes != 1, "num_nodes", "above 1 is not supported: this version trains on one device");
+        let strategy = self.strategy.as_deref().unwrap_or("auto");
+        refuse(
+            !matches!(strategy, "auto" | "single_device"),
+            "strategy",
+            "other than `auto` is not supported: this version trains on one device",
+        );
+        refuse(
+            self.profiler.as_deref().is_some_and(|name| name != "simple"),
+            "profiler",
+            "other than `simple` is not supported by this version",
+        );
+        refuse(self.plugins.as_ref().is_some_and(|p| !p.is_empty()), "plugins", "are Python code and cannot be loaded");
+        refuse(
+            self.reload_dataloaders_every_n_epochs > 0,
+            "reload_dataloaders_every_n_epochs",
+            "is not supported by this version",
+        );
+        refuse(self.logger == Some(true), "logger", "is configured at the top level of the config, under `logger:`");
+        refuse(
+            self.callbacks.is_some(),
+            "callbacks",
+            "are configured at the top level of the config, under `callbacks:`",
+        );
+        refuse(self.accumulate_grad_batches == 0, "accumulate_grad_batches", "must be 1 or above");
+        refuse(self.check_val_every_n_epoch == Some(0), "check_val_every_n_epoch", "must be 1 or above, or null");
+        refuse(self.max_epochs.is_some_and(|n| n < -1), "max_epochs", "must be 0 or above, or -1 for no end");
+        refuse(self.max_steps < -1, "max_steps", "must be 0 or above, or -1 for no end");
+        for (name, limit) in [
+            ("limit_train_batches", self.limit_train_batches),
+            ("limit_val_batches", self.limit_val_batches),
+            ("limit_test_batches", self.limit_test_batches),
+            ("limit_predict_batches", self.limit_predict_batches),
+            ("overfit_batches", self.overfit_batches),
+            ("val_check_interval", self.val_check_interval),
+        ] {
+            let share = matches!(limit, Some(IntOrFloat::Float(f)) if Fraction(f).0 > 1.0);
+            refuse(share, name, "is a share from 0.0 to 1.0 or a whole number of batches");
+        }
+        if self.check_val_every_n_epoch.is_none() && !matches!(self.val_check_interval, Some(IntOrFloat::Int(_))) {
+            refuse(true, "val_check_interval", "must be a number of batches when check_val_every_n_epoch is null");
+        }
+    }
+
+    fn build(self, _: &mut Build) -> Result<TrainerArgs> {
+        Ok(self)
+    }
+}
+
+impl TrainerArgs {
+    /// The arguments as `fast_dev_run`, `barebones` and `overfit_batches` change them.
+    pub fn effective(mut self) -> Self {
+        if let Some(IntOrFloat::Int(1..)) | Some(IntOrFloat::Float(f64::MIN_POSITIVE..)) = self.overfit_batches {
+            self.limit_train_batches = self.overfit_batches;
+            self.limit_val_batches = self.overfit_batches;
+        } else {
+            self.overfit_batches = None;
+        }
+        if self.barebones {
+            self.enable_checkpointing = Some(false);
+            self.enable_progress_bar = Some(false);
+            self.enable_model_summary = Some(false);
+            self.num_sanity_val_steps = Some(0);
+            self.log_every_n_steps = Some(0);
+        }
+        let n = self.fast_dev_run.0;
+        if n > 0 {
+            let limit = Some(IntOrFloat::Int(n));
+            self.limit_train_batches = limit;
+            self.limit_val_batches = limit;
+            self.limit_test_batches = limit;
+            self.limit_predict_batches = limit;
+            self.max_epochs = Some(1);
+            self.max_steps = n as i64;
+            self.min_epochs = None;
+            self.min_steps = None;
+            self.num_sanity_val_steps = Some(0);
+            self.val_check_interval = None;
+            self.check_val_every_n_epoch = Some(1);
+            self.enable_checkpointing = Some(false);
+        }
+        self
+    }
+
+    /// Whether this is a trial run that leaves nothing behind.
+    pub fn is_fast_dev_run(&self) -> bool {
+        self.fast_dev_run.0 > 0
+    }
+
+    /// The number of epochs to stop after, if any.
+    pub fn epochs(&self) -> Option<u64> {
+        match self.max_epochs {
+            Some(-1) => None,
+            Some(n) => Some(n.max(0) as u64),
+            None if self.max_steps >= 0 => None,
+            None => Some(1000),
+        }
+    }
+
+    /// The number of optimizer steps to stop after, if any.
+    pub fn steps(&self) -> Option<u64> {
+        u64::try_from(self.max_steps).ok()
+    }
+
+    /// Every how many steps values go to the loggers; 0 is never.
+    pub fn log_every(&self) -> u64 {
+        self.log_every_n_steps.unwrap_or(50)
+    }
+
+    /// The device to compute on.
+    ///
+    /// # Errors
+    /// When a GPU is asked for and there is none, or not that many.
+    pub fn device(&self) -> Result<tch::Device> {
+        let gpus = if tch::Cuda::is_available() { tch::Cuda::device_count() } else { 0 };
+        let index = match self.devices.as_ref() {
+            Some(OneOrMany::Many(list)) => match list.first() {
+                Some(Devices::Number(index)) => *index,
+                _ => 0,
+            },
+            _ => 0,
+        };
+        match self.accelerator {
+            Accelerator::Cpu => Ok(tch::Device::Cpu),
+            Accelerator::Auto if gpus == 0 => Ok(tch::Device::Cpu),
+            _ if gpus == 0 => Err(Error::request("trainer.accelerator asks for a GPU, but libtorch finds none")
+                .help("use trainer.accelerator=cpu, or run against a libtorch with CUDA (LD_LIBRARY_PATH)")),
+            _ if !(0..gpus).contains(&index) => {
+                Err(Error::request(format!("trainer.devices asks for GPU {index}, but there are {gpus}")))
+            }
+            _ => Ok(tch::Device::Cuda(index as usize)),
+        }
+    }
+}
+
+/// How many of `total` batches a limit leaves.
+///
+/// # Errors
+/// When a share above 0 leaves none.
+pub fn limited(total: usize, limit: Option<IntOrFloat>, name: &str) -> Result<usize> {
+    match limit {
+        None => Ok(total),
+        Some(IntOrFloat::Int(n)) => Ok(total.min(usize::try_from(n).unwrap_or(usize::MAX))),
+        Some(IntOrFloat::Float(share)) => {
+            let batches = (total as f64 * share) as usize;
+            if batches == 0 && share > 0.0 && total > 0 {
+                return Err(Error::request(format!("trainer.{name}={share} leaves none of {total} batches"))
+                    .help(format!("use at least {:.4}, or a whole number of batches", 1.0 / total as f64)));
+            }
+            Ok(batches)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_share_or_a_count() {
+        let of = |limit| limited(10, limit, "limit_train_batches").unwrap();
+        assert_eq!(of(None), 10);
+        assert_eq!(of(Some(IntOrFloat::Int(1))), 1);
+        assert_eq!(of(Some(IntOrFloat::Int(99))), 10);
+        assert_eq!(of(Some(IntOrFloat::Float(1.0))), 10);
+        assert_eq!(of(Some(IntOrFloat::Float(0.25))), 2);
+        assert!(limited(10, Some(IntOrFloat::Float(0.05)), "limit_train_batches").is_err());
+    }
+}

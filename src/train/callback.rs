@@ -1,0 +1,208 @@
+//! What listens to the loops: Lightning's hooks, in Lightning's order.
+//!
+//! A callback decides, the trainer acts: what it wants done with files it asks for by a [`Request`], which is
+//! carried out after all callbacks have heard the hook.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use super::{Log, StopFlag, Task, TrainerArgs};
+use crate::data::Split;
+use crate::error::{Error, Result};
+use crate::optim::Optimizer;
+use crate::registry::Kind;
+use crate::tensor::Stateful;
+
+/// Where the fit loop is. All counts survive a resume.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    /// The epoch being trained, from 0; after the fit, how many were completed.
+    pub epoch: u64,
+    /// Optimizer steps taken (Lightning's `global_step`).
+    pub global_step: u64,
+    /// Batches of this epoch that are done.
+    pub batch: u64,
+    /// Batches trained on in all.
+    pub total_batches: u64,
+    /// Samples trained on in all.
+    pub samples: u64,
+    /// After how many batches in all the last validation ran.
+    pub validated_at: Option<u64>,
+}
+
+/// The newest value of everything logged: Lightning's `callback_metrics`.
+pub type MetricStore = IndexMap<String, f64>;
+
+/// When a callback hears a hook, relative to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// In the order of the config.
+    Normal,
+    /// After all others: it saves what they have decided.
+    Checkpoint,
+}
+
+/// What a callback asks the trainer to do.
+#[derive(Debug)]
+pub enum Request {
+    /// Write a checkpoint.
+    Save {
+        /// The file.
+        path: PathBuf,
+        /// Leave out everything but the weights.
+        weights_only: bool,
+    },
+    /// Delete a checkpoint that is no longer among the best.
+    Remove(PathBuf),
+    /// Point `last` at another checkpoint: writes the name of `target` into the pointer file.
+    Link {
+        /// The pointer.
+        path: PathBuf,
+        /// What it points to.
+        target: PathBuf,
+    },
+}
+
+/// What a callback sees and may change.
+pub struct Cx<'a> {
+    /// Where the fit loop is.
+    pub progress: &'a Progress,
+    /// The newest values; a callback may add its own.
+    pub metrics: &'a mut MetricStore,
+    /// What is trained.
+    pub task: &'a mut dyn Task,
+    /// The optimizer, while fitting.
+    pub optimizer: Option<&'a mut (dyn Optimizer + 'static)>,
+    /// The values of the running pass.
+    pub log: &'a Log,
+    /// The trainer's arguments.
+    pub args: &'a TrainerArgs,
+    /// How many batches the running pass has.
+    pub batches: usize,
+    /// The batch that the hook is about, from 0.
+    pub batch: usize,
+    /// Whether the validation running now is the sanity check before training.
+    pub sanity_checking: bool,
+    /// Whether validation runs at all in this fit.
+    pub validates: bool,
+    /// Asks the loops to end.
+    pub stop: &'a StopFlag,
+    /// Where the run leaves its files; `None` when it leaves none.
+    pub run_dir: Option<&'a Path>,
+    /// What to do after the hook.
+    pub requests: &'a mut Vec<Request>,
+    /// Values for the loggers, at this step.
+    pub to_loggers: &'a mut Vec<(String, f64)>,
+}
+
+impl Cx<'_> {
+    /// The monitored value `name`.
+    ///
+    /// # Errors
+    /// When nothing of that name was logged; names what was.
+    pub fn monitored(&self, name: &str, who: &str) -> Result<f64> {
+        self.metrics.get(name).copied().ok_or_else(|| {
+            let known: Vec<&str> = self.metrics.keys().map(String::as_str).collect();
+            let near = crate::registry::suggest::nearest(name, known.iter().copied());
+            let error = Error::failed(format!("{who} monitors `{name}`, which was not logged"));
+            match near {
+                Some(near) => error.help(format!("did you mean `{near}`? Logged so far: {}", known.join(", "))),
+                None => error.help(format!("logged so far: {}", known.join(", "))),
+            }
+        })
+    }
+}
+
+/// A callback. Every hook may do nothing; the names and their order are Lightning's.
+#[allow(unused_variables, reason = "the bodies are empty")]
+pub trait Callback: Stateful + Send {
+    /// The name under which its state is saved; two of the same name must differ in what they save.
+    fn name(&self) -> String;
+
+    /// When it hears a hook, relative to the others.
+    fn phase(&self) -> Phase {
+        Phase::Normal
+    }
+
+    /// The metric that it needs, and the pass whose end must have logged it: checked before training.
+    fn monitors(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether `fast_dev_run` leaves it out (what saves or stops early).
+    fn skipped_in_fast_dev_run(&self) -> bool {
+        false
+    }
+
+    /// The fit begins.
+    fn on_fit_start(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// The sanity check is over, training begins.
+    fn on_train_start(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// A training epoch begins.
+    fn on_train_epoch_start(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// A batch begins.
+    fn on_train_batch_start(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// Gradients are there (and clipped), the step comes next.
+    fn on_before_optimizer_step(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// A batch is over.
+    fn on_train_batch_end(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// A training epoch is over; its metrics are in `cx.metrics`.
+    fn on_train_epoch_end(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// A validation, test or predict pass begins.
+    fn on_eval_start(&mut self, split: Split, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// A batch of such a pass is over.
+    fn on_eval_batch_end(&mut self, split: Split, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// Such a pass is over; its metrics are in `cx.metrics` (Lightning's `on_validation_end`, `on_test_end`).
+    fn on_eval_end(&mut self, split: Split, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// Training is over.
+    fn on_train_end(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// The fit was interrupted or failed; what can be saved is saved now.
+    fn on_exception(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+
+    /// Where the best weights are, for the callback that keeps them.
+    fn best(&self) -> Option<Best> {
+        None
+    }
+}
+
+/// The best checkpoint so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    /// The file.
+    pub path: PathBuf,
+    /// The metric it is best by, and its value; `None` when nothing is monitored.
+    pub score: Option<(String, f64)>,
+}
+
+/// The kind of callbacks.
+pub struct CallbackKind;
+
+impl Kind for CallbackKind {
+    type Built = Box<dyn Callback>;
+    const NAME: &'static str = "callback";
+}

@@ -1,0 +1,245 @@
+//! The fit loop: epochs of training with validation, as Lightning orders them.
+
+use std::time::Instant;
+
+use super::callback::Request;
+use super::trainer::{Outcome, Trainer};
+use super::{Status, StopReason, Task, limited};
+use crate::checkpoint::Checkpoint;
+use crate::data::{DataModule, Loader, Split};
+use crate::error::{Error, Result};
+use crate::optim::Horizon;
+use crate::registry::IntOrFloat;
+
+/// How much each loop of a fit does.
+struct Plan {
+    train: Loader,
+    train_batches: u64,
+    val: Option<(Loader, usize)>,
+}
+
+impl Trainer {
+    /// Trains `task` on `data`, from the beginning or from where `resume` was saved.
+    ///
+    /// # Errors
+    /// Whatever a step, the data or a callback reports. What callbacks save on an exception has been saved then.
+    pub fn fit(
+        &mut self,
+        task: &mut dyn Task,
+        data: &dyn DataModule,
+        resume: Option<&Checkpoint>,
+    ) -> Result<Outcome> {
+        self.started = Instant::now();
+        let plan = self.plan(data)?;
+        let horizon = self.horizon(&plan);
+        self.optimizers = Some(task.configure_optimizers(horizon)?);
+        if let Some(checkpoint) = resume {
+            self.restore(task, checkpoint)?;
+        }
+        let result = self.run_fit(task, &plan, resume.is_some());
+        if result.is_err() || self.stop.is_interrupted() {
+            // What callbacks save here is saved whatever went wrong; the first error is the one to report.
+            let saved = self.hook(task, |callback, cx| callback.on_exception(cx)).and_then(|()| self.carry_out(task));
+            if let Err(error) = saved {
+                tracing::error!("while saving what could be saved: {error}");
+            }
+        }
+        result
+    }
+
+    fn plan(&mut self, data: &dyn DataModule) -> Result<Plan> {
+        let mut train = data.loader(Split::Train)?.ok_or_else(|| Error::request("the data has no training split"))?;
+        if self.args.overfit_batches.is_some() {
+            train.shuffle = false;
+        }
+        let train_batches = limited(train.batches(), self.args.limit_train_batches, "limit_train_batches")? as u64;
+        if train_batches == 0 {
+            let why = match self.args.limit_train_batches {
+                Some(_) => "trainer.limit_train_batches leaves no batch to train on".to_owned(),
+                None => format!("the training split gives no batch: {} samples", train.dataset.len()),
+            };
+            return Err(Error::request(why).help("lower data.batch_size, or give more data"));
+        }
+        let val = match data.loader(Split::Val)? {
+            Some(loader) => {
+                let batches = limited(loader.batches(), self.args.limit_val_batches, "limit_val_batches")?;
+                (batches > 0).then_some((loader, batches))
+            }
+            None => None,
+        };
+        self.validates = val.is_some();
+        Ok(Plan { train, train_batches, val })
+    }
+
+    fn horizon(&self, plan: &Plan) -> Horizon {
+        let steps_per_epoch = plan.train_batches.div_ceil(self.args.accumulate_grad_batches);
+        let by_epochs = self.args.epochs().map(|epochs| epochs * steps_per_epoch);
+        let total_steps = [by_epochs, self.args.steps()].into_iter().flatten().min();
+        Horizon { total_steps, epochs: self.args.epochs() }
+    }
+
+    fn run_fit(&mut self, task: &mut dyn Task, plan: &Plan, resumed: bool) -> Result<Outcome> {
+        self.hook(task, |callback, cx| callback.on_fit_start(cx))?;
+        if !resumed {
+            self.sanity_check(task, plan)?;
+        }
+        if !resumed {
+            task.on_train_start();
+        }
+        self.hook(task, |callback, cx| callback.on_train_start(cx))?;
+        self.carry_out(task)?;
+        while !self.is_done() {
+            self.epoch(task, plan)?;
+        }
+        let reason = self.stop.reason();
+        if let Some(table) = self.profiler.table(self.started.elapsed()) {
+            table.lines().for_each(|line| tracing::info!("{line}"));
+        }
+        self.hook(task, |callback, cx| callback.on_train_end(cx))?;
+        self.carry_out(task)?;
+        Ok(match reason {
+            Some(StopReason::Interrupted) => {
+                Outcome { status: Status::Interrupted, stopped: Some("interrupted by Ctrl-C".into()) }
+            }
+            Some(StopReason::Callback(why)) => Outcome { status: Status::Finished, stopped: Some(why) },
+            None => Outcome { status: Status::Finished, stopped: None },
+        })
+    }
+
+    /// A few batches of validation before training, so that its faults show early. Nothing is recorded.
+    fn sanity_check(&mut self, task: &mut dyn Task, plan: &Plan) -> Result<()> {
+        let Some((loader, batches)) = &plan.val else { return Ok(()) };
+        let wanted = match self.args.num_sanity_val_steps.unwrap_or(2) {
+            -1 => *batches,
+            n => (n.max(0) as usize).min(*batches),
+        };
+        if wanted > 0 {
+            self.sanity_checking = true;
+            let result = self.evaluate_loader(task, loader, wanted, Split::Val);
+            self.sanity_checking = false;
+            result?;
+            self.metrics.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether nothing is left to train.
+    fn is_done(&self) -> bool {
+        let progress = &self.progress;
+        self.args.epochs().is_some_and(|epochs| progress.epoch >= epochs) || self.stops_now()
+    }
+
+    /// Whether training ends before the epoch does.
+    fn stops_now(&self) -> bool {
+        let progress = &self.progress;
+        if self.args.steps().is_some_and(|steps| progress.global_step >= steps) {
+            return true;
+        }
+        match self.stop.reason() {
+            None => false,
+            Some(StopReason::Interrupted) => true,
+            Some(StopReason::Callback(_)) => self.may_stop_early(),
+        }
+    }
+
+    /// Whether `min_epochs` and `min_steps` are served.
+    fn may_stop_early(&self) -> bool {
+        self.args.min_epochs.is_none_or(|epochs| self.progress.epoch >= epochs)
+            && self.args.min_steps.is_none_or(|steps| self.progress.global_step >= steps)
+    }
+
+    fn epoch(&mut self, task: &mut dyn Task, plan: &Plan) -> Result<()> {
+        let starts_fresh = self.progress.batch == 0;
+        if starts_fresh {
+            self.log.clear();
+            task.on_epoch_start(Split::Train);
+        }
+        self.batches = plan.train_batches as usize;
+        self.hook(task, |callback, cx| callback.on_train_epoch_start(cx))?;
+        // A checkpoint saved between a batch and the validation after it resumes with that validation.
+        self.validate_if_due(task, plan)?;
+        let mut batches = plan.train.epoch(self.progress.epoch, self.progress.batch as usize);
+        while self.progress.batch < plan.train_batches && !self.stops_now() {
+            let start = self.profiler.start();
+            let Some(batch) = batches.next() else { break };
+            self.profiler.end("waiting for data", start);
+            self.train_batch(task, batch?, plan.train_batches)?;
+            self.validate_if_due(task, plan)?;
+            self.check_time();
+        }
+        drop(batches);
+        if self.progress.batch < plan.train_batches {
+            // Stopped within the epoch: it is not closed, so that a resumed run completes it.
+            return Ok(());
+        }
+        self.close_epoch(task)
+    }
+
+    /// The end of an epoch: its means are known, callbacks hear of it, schedules that follow a metric move on.
+    fn close_epoch(&mut self, task: &mut dyn Task) -> Result<()> {
+        task.on_epoch_end(Split::Train, &mut self.log)?;
+        let values = self.log.epoch_values();
+        self.metrics.extend(values.iter().cloned());
+        self.to_loggers(&values)?;
+        self.hook(task, |callback, cx| callback.on_train_epoch_end(cx))?;
+        self.step_schedule(false, true)?;
+        self.progress.epoch += 1;
+        self.progress.batch = 0;
+        if self.stop.reason().is_some_and(|reason| reason != StopReason::Interrupted) && !self.may_stop_early() {
+            self.stop.overrule();
+        }
+        self.carry_out(task)
+    }
+
+    fn check_time(&self) {
+        if let Some(limit) = self.args.max_time {
+            if self.started.elapsed().as_secs() >= limit.0 {
+                self.stop.stop(format!("max_time of {} s is over", limit.0));
+            }
+        }
+    }
+
+    fn validate_if_due(&mut self, task: &mut dyn Task, plan: &Plan) -> Result<()> {
+        let Some((loader, batches)) = &plan.val else { return Ok(()) };
+        if self.progress.validated_at == Some(self.progress.total_batches) || !self.validation_is_due(plan) {
+            return Ok(());
+        }
+        // Marked before, so that a checkpoint saved at its end does not repeat it.
+        self.progress.validated_at = Some(self.progress.total_batches);
+        // The epoch's own running means stay as they are.
+        let training = std::mem::take(&mut self.log);
+        let start = self.profiler.start();
+        let result = self.evaluate_loader(task, loader, *batches, Split::Val);
+        self.profiler.end("validation", start);
+        self.log = training;
+        self.batches = plan.train_batches as usize;
+        result?;
+        self.carry_out(task)
+    }
+
+    /// Lightning's rule: at the end of every n-th epoch, or within it by `val_check_interval`.
+    fn validation_is_due(&self, plan: &Plan) -> bool {
+        let (done, all) = (self.progress.batch, plan.train_batches);
+        if done == 0 {
+            return false;
+        }
+        let every_n = self.args.check_val_every_n_epoch;
+        if every_n.is_some_and(|n| !(self.progress.epoch + 1).is_multiple_of(n)) {
+            return false;
+        }
+        match self.args.val_check_interval {
+            None => done == all,
+            Some(IntOrFloat::Int(n)) if every_n.is_none() => self.progress.total_batches.is_multiple_of(n.max(1)),
+            Some(IntOrFloat::Int(n)) => done.is_multiple_of(n.max(1)),
+            Some(IntOrFloat::Float(share)) => {
+                let n = ((all as f64 * share) as u64).max(1);
+                if share >= 1.0 { done == all } else { done.is_multiple_of(n) }
+            }
+        }
+    }
+
+    /// Asks for a checkpoint at `path` after the running hook; for tests and tools.
+    pub fn request(&mut self, request: Request) {
+        self.pending.push(request);
+    }
+}
