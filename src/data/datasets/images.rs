@@ -11,6 +11,7 @@ use crate::data::image::{Image, Picture, write_table};
 use crate::data::transforms::{Pipeline, Transforms};
 use crate::data::{Batch, DataContext, DataFacts, DataModule, Dataset, Field, Loader, Sample, SampleKey, Split};
 use crate::error::{Error, Result};
+use crate::native::elements;
 use crate::registry::Build;
 
 /// Where images are.
@@ -140,7 +141,7 @@ impl ImageDataset {
     /// The inputs of a batch, each sample written straight into its place.
     fn inputs(&self, keys: &[SampleKey]) -> Result<Tensor> {
         if let Some((shape, floats)) = self.look_up(keys) {
-            return Ok(Tensor::f_from_slice(&floats)?.f_reshape(shape.as_slice())?);
+            return Ok(elements::from_vec(floats, &shape)?);
         }
         let Some((first_key, rest)) = keys.split_first() else {
             return Err(Error::failed("a batch needs at least one sample"));
@@ -159,14 +160,14 @@ impl ImageDataset {
         };
         let mut batch_shape = vec![keys.len() as i64];
         batch_shape.extend(&shape);
-        let tensor = if kind == Kind::Uint8 {
+        if kind == Kind::Uint8 {
             let mut bytes = vec![0u8; keys.len() * size];
             let (head, tail) = bytes.split_at_mut(size);
             first.write_bytes(head);
             for (key, out) in rest.iter().zip(tail.chunks_exact_mut(size.max(1))) {
                 same(key, self.picture(*key)?)?.write_bytes(out);
             }
-            Tensor::f_from_slice(&bytes)?
+            Ok(elements::from_vec(bytes, &batch_shape)?)
         } else {
             let mut floats = vec![0f32; keys.len() * size];
             let (head, tail) = floats.split_at_mut(size);
@@ -174,9 +175,8 @@ impl ImageDataset {
             for (key, out) in rest.iter().zip(tail.chunks_exact_mut(size.max(1))) {
                 same(key, self.picture(*key)?)?.write_floats(out);
             }
-            Tensor::f_from_slice(&floats)?
-        };
-        Ok(tensor.f_reshape(batch_shape.as_slice())?)
+            Ok(elements::from_vec(floats, &batch_shape)?)
+        }
     }
 }
 
