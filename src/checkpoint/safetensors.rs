@@ -4,6 +4,7 @@
 //! metadata begins with `blake3`, the BLAKE3 hash of all other bytes of the file (the 64 digits themselves are left
 //! out). A file without it, written by somebody else, is read all the same; its structure alone shows a truncation.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
