@@ -34,7 +34,6 @@
 //! ```
 
 #![deny(unsafe_code)]
-#![warn(missing_docs)]
 
 mod builtin;
 pub mod callbacks;

@@ -46,9 +46,10 @@ impl Checkpoint {
         if let Some(name) = self.weights.keys().find(|name| name.starts_with(STATE_PREFIX)) {
             return Err(Error::failed(format!("a weight cannot be called `{name}`: `{STATE_PREFIX}` is reserved")));
         }
-        if let Some(name) = self.info.keys().find(|name| [FORMAT, STATE, "format", "blake3"].contains(&name.as_str()))
-        {
-            return Err(Error::failed(format!("a checkpoint's information cannot be called `{name}`: the format uses it")));
+        if let Some(name) = self.info.keys().find(|name| [FORMAT, STATE, "format", "blake3"].contains(&name.as_str())) {
+            return Err(Error::failed(format!(
+                "a checkpoint's information cannot be called `{name}`: the format uses it"
+            )));
         }
         // `format: pt` tells other readers that the tensors are laid out as PyTorch's.
         let mut metadata = IndexMap::from([
@@ -84,6 +85,21 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::read`].
     pub fn of(file: &TensorFile) -> Result<Self> {
+        let (info, value) = Self::info_of(file)?;
+        let mut weights = IndexMap::new();
+        let mut state = State::of(value);
+        for name in file.names() {
+            let tensor = file.tensor(name)?;
+            match name.strip_prefix(STATE_PREFIX) {
+                Some(name) => state.tensors.insert(name.to_owned(), tensor),
+                None => weights.insert(name.to_owned(), tensor),
+            };
+        }
+        Ok(Checkpoint { weights, state, info })
+    }
+
+    /// The information and the state's value, which is JSON.
+    fn info_of(file: &TensorFile) -> Result<(IndexMap<String, String>, Value)> {
         let failed = |what: &str| Error::failed(format!("cannot read {}: {what}", file.path().display()));
         let mut info = file.metadata().clone();
         let version = info.shift_remove(FORMAT);
@@ -103,29 +119,15 @@ impl Checkpoint {
         for key in ["blake3", "format"] {
             info.shift_remove(key);
         }
-        let mut weights = IndexMap::new();
-        let mut state = State::of(value);
-        for name in file.names() {
-            let tensor = file.tensor(name)?;
-            match name.strip_prefix(STATE_PREFIX) {
-                Some(name) => state.tensors.insert(name.to_owned(), tensor),
-                None => weights.insert(name.to_owned(), tensor),
-            };
-        }
-        Ok(Checkpoint { weights, state, info })
+        Ok((info, value))
     }
 
-    /// Whether the file at `path` can be resumed, without reading its tensors into memory twice; the reason when not.
+    /// What a checkpoint says about itself in text, without its tensors.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
-    pub fn check(path: &Path) -> Result<()> {
-        let file = TensorFile::open(path)?;
-        let version = file.metadata().get(FORMAT).and_then(|version| version.parse::<u32>().ok());
-        match version {
-            Some(version) if version <= FORMAT_VERSION && file.is_sealed() => Ok(()),
-            _ => Self::of(&file).map(drop),
-        }
+    pub fn read_info(path: &Path) -> Result<IndexMap<String, String>> {
+        Self::info_of(&TensorFile::open(path)?).map(|(info, _)| info)
     }
 
     /// Puts the weights into a network, which must have exactly these parameters and buffers.
@@ -178,7 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.ckpt");
         checkpoint().write(&path).unwrap();
-        Checkpoint::check(&path).unwrap();
+        assert_eq!(Checkpoint::read_info(&path).unwrap(), checkpoint().info);
         let read = Checkpoint::read(&path).unwrap();
         assert_eq!(read.weights.keys().collect::<Vec<_>>(), ["fc.weight"]);
         assert_eq!(read.info, checkpoint().info);

@@ -3,38 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Args;
+use super::command::Command;
 use crate::config::{Composer, Config, Facts, Key, Map, Node, Place, Problem, SourceKind, Sources, emit, overrides};
 use crate::error::{Error, Result};
-use crate::registry::suggest;
 use crate::run::RunDir;
-
-/// The commands that compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Fit, then test.
-    Train,
-    /// Evaluate a checkpoint on the validation split.
-    Validate,
-    /// Evaluate a checkpoint on the test split.
-    Test,
-    /// Predict with a checkpoint.
-    Predict,
-}
-
-impl Command {
-    /// All of them, with what they do.
-    pub const ALL: [(Command, &'static str, &'static str); 4] = [
-        (Command::Train, "train", "train a model, then test it with its best checkpoint"),
-        (Command::Validate, "validate", "evaluate a checkpoint on the validation split"),
-        (Command::Test, "test", "evaluate a checkpoint on the test split"),
-        (Command::Predict, "predict", "write a CSV row with the prediction for every sample"),
-    ];
-
-    /// As it is typed.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(command, ..)| *command == self).map_or("train", |(_, name, _)| name)
-    }
-}
 
 /// A command line that is understood.
 pub struct Request {
@@ -42,6 +14,8 @@ pub struct Request {
     pub args: Args,
     /// The command.
     pub command: Command,
+    /// The words that the command takes beside overrides.
+    pub words: Vec<String>,
     /// The overrides, as typed.
     pub overrides: Vec<String>,
     composer: Composer,
@@ -62,17 +36,17 @@ impl Request {
     /// # Errors
     /// An unknown command, a config folder that is not there.
     pub fn new(args: Args) -> Result<Self> {
-        let (command, overrides) = split_command(&args.free)?;
+        let (command, words, overrides) = Command::split(&args.free)?;
         let composer = Composer::new(search_path(&args, None)?, facts(command));
-        Ok(Request { args, command, overrides, composer })
+        Ok(Request { args, command, words, overrides, composer })
     }
 
     /// The primary config's name.
     pub fn config_name(&self) -> &str {
-        match (&self.args.config_name, self.command) {
-            (Some(name), _) => name,
-            (None, Command::Train) => "train",
-            (None, _) => "eval",
+        match &self.args.config_name {
+            Some(name) => name,
+            None if self.command.evaluates() => "eval",
+            None => "train",
         }
     }
 
@@ -164,27 +138,10 @@ impl Request {
     }
 }
 
-/// The command, and the overrides after it.
-fn split_command(free: &[String]) -> Result<(Command, Vec<String>)> {
-    let is_override = |text: &str| text.contains('=') || text.starts_with(['~', '+']);
-    let Some((first, rest)) = free.split_first().filter(|(first, _)| !is_override(first)) else {
-        return Ok((Command::Train, free.to_vec()));
-    };
-    match Command::ALL.iter().find(|(_, name, _)| name == first) {
-        Some((command, ..)) => Ok((*command, rest.to_vec())),
-        None => {
-            let names: Vec<&str> = Command::ALL.iter().map(|(_, name, _)| *name).collect();
-            let error = Error::request(format!("there is no command `{first}`"));
-            Err(match suggest::nearest(first, names.iter().copied()) {
-                Some(near) => error.help(format!("did you mean `runner {near}`?")),
-                None => error.help(format!("the commands are {}; an override is key=value", names.join(", "))),
-            })
-        }
-    }
-}
-
 fn facts(command: Command) -> Facts {
-    Facts { name: command.name().to_owned(), ..Facts::default() }
+    // What only looks at a config shows it as a training run would see it.
+    let name = if command.evaluates() { command.name() } else { Command::Train.name() };
+    Facts { name: name.to_owned(), ..Facts::default() }
 }
 
 /// Where configs are looked for: `first`, `--config-path` (or `./conf`), `--config-dir`, the embedded ones.

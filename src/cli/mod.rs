@@ -5,8 +5,12 @@
 //! beside it for the rest.
 
 mod args;
+mod command;
 mod commands;
+mod completion;
 mod compose;
+mod diff;
+mod explain;
 mod problem;
 mod show;
 
@@ -15,7 +19,8 @@ use std::process::ExitCode;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use args::Args;
-use compose::{Command, Request};
+use command::Command;
+use compose::Request;
 
 /// The whole program with these components.
 pub fn main(registry: Registry) -> ExitCode {
@@ -35,7 +40,12 @@ pub fn front() -> ExitCode {
 
 /// Exit codes: 0 done, 1 a run failed, 2 a request that cannot be right, 130 interrupted.
 fn exit(work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
-    let code = match Args::read(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("--complete", words)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        completion::candidates(words).iter().for_each(|candidate| println!("{candidate}"));
+        return ExitCode::SUCCESS;
+    }
+    let code = match Args::read(arguments) {
         Err(error) => {
             let _ = error.print();
             2
@@ -55,6 +65,12 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Validate => commands::evaluate::evaluate(request, registry, Split::Val),
         Command::Test => commands::evaluate::evaluate(request, registry, Split::Test),
         Command::Predict => commands::evaluate::predict(request, registry),
+        Command::Check => commands::check::check(&request.compose()?, registry),
+        Command::Components => commands::components::components(request, registry),
+        Command::Schema => commands::schema::schema(registry),
+        Command::Rerun => commands::rerun::rerun(request, registry),
+        // The front has answered these.
+        Command::Explain | Command::Diff | Command::Completion => Ok(0),
     }
 }
 

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::args::{Args, Format, Info, Part};
-use super::compose::{Command, Request};
+use super::command::{COMMANDS, Command};
+use super::compose::Request;
+use super::{diff, explain};
 use crate::config::{Config, Key, KeyPath, Map, Node, Problem, Segment, Value, emit, json as json_text};
 use crate::error::{Error, Result};
 
@@ -21,9 +23,12 @@ pub fn answer(request: &Request) -> Result<Option<i32>> {
     } else if args.dry_run {
         print(&show_jobs(request)?);
     } else {
-        match args.info {
-            None | Some(Info::Plan) => return Ok(None),
-            Some(info) => print(&show_info(request, info)?),
+        match (args.info, request.command) {
+            (Some(info), _) if info != Info::Plan => print(&show_info(request, info)?),
+            (None, Command::Diff) => print(&diff::diff(&request.words)?),
+            (None, Command::Explain) => print(&explain::explain(request)?),
+            (None, Command::Completion) => print(&super::completion::script(&request.words[0])?),
+            _ => return Ok(None),
         }
     }
     Ok(Some(0))
@@ -112,7 +117,11 @@ fn filled(request: &Request, template: &str) -> Result<String> {
         });
         lines.filter(|line| !line.ends_with(": ")).collect::<Vec<_>>().join("\n")
     };
-    let commands = Command::ALL.map(|(_, name, does)| format!("runner {name:10} {does}")).join("\n");
+    let commands = COMMANDS.iter().map(|spelling| {
+        let usage = format!("runner {} {}", spelling.name, spelling.words.join(" "));
+        format!("{usage:28} {}", spelling.does)
+    });
+    let commands = commands.collect::<Vec<_>>().join("\n");
     let fields = [
         ("$FLAGS_HELP", Args::flags_help()),
         ("$HYDRA_CONFIG_GROUPS", groups(true)),

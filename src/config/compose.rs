@@ -169,7 +169,7 @@ impl Composer {
             _ => Node::program(Map::new()),
         };
         hydra::typed(&mut node, None, true)?;
-        hydra::fill(&mut node, facts, config_name, overrides, &list.choices, &sources)?;
+        hydra::fill(&mut node, facts, config_name, overrides, &list.choices, &sources, &self.resolvers)?;
         let texts =
             |hydra: bool| overrides.iter().filter(|o| o.is_hydra() == hydra).map(|o| o.source.text.clone()).collect();
         Ok(Config {
@@ -476,6 +476,11 @@ impl Config {
             map.extend(job.iter().map(|(key, node)| (key.clone(), node.clone())));
         }
         Node { value: Value::Map(map), origin: self.job.origin.clone() }
+    }
+
+    /// The resolvers that its interpolations may name.
+    pub(super) fn resolvers(&self) -> &Resolvers {
+        &self.resolvers
     }
 
     /// Runs questions over the interpolations of this config.

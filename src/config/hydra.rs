@@ -12,6 +12,7 @@ use super::interpolate::nearest::{alike, either};
 use super::node::{Key, Map, Node, Value};
 use super::overrides::Override;
 use super::problem::Problem;
+use super::resolvers::Resolvers;
 use super::sources::Sources;
 use super::text::py_str;
 
@@ -300,6 +301,7 @@ pub(super) fn fill(
     overrides: &[Override],
     choices: &IndexMap<String, Choice>,
     sources: &Sources,
+    resolvers: &Resolvers,
 ) -> Result<(), Problem> {
     let (own, task): (Vec<&Override>, Vec<&Override>) = overrides.iter().partition(|item| item.is_hydra());
     append(hydra, "overrides.hydra", own.iter().map(|item| item.source.text.as_str()));
@@ -313,7 +315,7 @@ pub(super) fn fill(
     };
     chosen.extend(choices.iter().map(|(key, choice)| (Key::from(key.as_str()), Node::program(choice.value()))));
     set(hydra, "runtime.choices", chosen);
-    copy_environment(hydra)?;
+    copy_environment(hydra, resolvers)?;
     set(hydra, "runtime.version", VERSION);
     set(hydra, "runtime.version_base", VERSION_BASE);
     set(hydra, "runtime.cwd", facts.cwd.display().to_string());
@@ -348,13 +350,13 @@ fn append<'t>(hydra: &mut Node, path: &str, more: impl Iterator<Item = &'t str>)
 }
 
 /// `hydra.job.env_copy`: variables of this process that the job shall have.
-fn copy_environment(hydra: &mut Node) -> Result<(), Problem> {
+fn copy_environment(hydra: &mut Node, resolvers: &Resolvers) -> Result<(), Problem> {
     let names: Vec<(String, super::node::Origin)> = match hydra.select("job.env_copy").and_then(Node::as_list) {
         Some(list) => list.iter().filter_map(|node| Some((node.as_str()?.to_owned(), node.origin.clone()))).collect(),
         None => return Ok(()),
     };
     for (name, origin) in names {
-        let known = (!name.is_empty() && !name.contains(['=', '\0'])).then(|| std::env::var(&name).ok()).flatten();
+        let known = resolvers.variable(&name).unwrap_or_default();
         let Some(value) = known else {
             return Err(Problem::new(format!("`hydra.job.env_copy`: `{name}` is not set")).from(&origin));
         };

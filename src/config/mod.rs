@@ -4,6 +4,8 @@ mod apply;
 pub mod compose;
 pub mod defaults;
 pub mod document;
+pub mod emit;
+pub mod explain;
 pub mod hydra;
 pub mod interpolate;
 pub mod json;

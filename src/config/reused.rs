@@ -2,7 +2,7 @@
 //!
 //! Hydra reads a file once, and a mapping or list that is new to the config is put into it as it is, not copied. A
 //! file merged in between changes that very object; listed again, the first file then brings what the other has made
-//! of it. This only happens to files merged at the root: into a package a copy is merged.
+//! of it. Files are shared with the config only at the root: into a package a copy is merged.
 
 use std::collections::HashMap;
 
@@ -26,24 +26,26 @@ struct File {
 }
 
 impl Reused {
-    /// Finds the files that are listed more than once.
+    /// Finds the files that are listed more than once, and at the root at least once.
     pub fn new(layers: &[Layer]) -> Self {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for layer in layers.iter().filter(|layer| layer.package.is_empty()) {
-            *counts.entry(&layer.config).or_default() += 1;
+        let mut counts: HashMap<&str, (usize, bool)> = HashMap::new();
+        for layer in layers {
+            let (count, at_root) = counts.entry(&layer.config).or_default();
+            *count += 1;
+            *at_root |= layer.package.is_empty();
         }
-        let repeated = counts.into_iter().filter(|(_, count)| *count > 1);
+        let repeated = counts.into_iter().filter(|(_, (count, at_root))| *count > 1 && *at_root);
         let files = repeated.map(|(config, _)| (config.to_owned(), File { body: None, shared: Vec::new() })).collect();
         Reused { files }
     }
 
     /// What a layer brings now, before it is merged into `root`; `None` for what its document says.
     pub fn body(&mut self, layer: &Layer, document: &Document, root: &Node) -> Option<Node> {
-        if !layer.package.is_empty() {
-            return None;
-        }
         let file = self.files.get_mut(&layer.config)?;
         let body = file.body.get_or_insert_with(|| document.body.clone()).clone();
+        if !layer.package.is_empty() {
+            return Some(body);
+        }
         let mut shared = Vec::new();
         new_containers(root, &body, &mut KeyPath::root(), &mut shared);
         for path in shared {

@@ -131,6 +131,26 @@ fn write_repr(out: &mut String, node: &Node) {
     }
 }
 
+/// Python's `int(text)`: blanks around, a sign, single underscores between digits. `None` when the text is no
+/// integer or too large for 64 bits.
+pub fn read_py_int(text: &str) -> Option<i64> {
+    without_underscores(text.trim())?.parse().ok()
+}
+
+/// Python's `float(text)`: as [`read_py_int`], with a fraction and an exponent, and `inf`, `infinity`, `nan` in any
+/// case.
+pub fn read_py_float(text: &str) -> Option<f64> {
+    without_underscores(text.trim())?.parse().ok()
+}
+
+/// A text without the underscores that Python allows between digits; `None` when one stands elsewhere.
+fn without_underscores(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
+    let misplaced = (0..bytes.len()).any(|i| bytes[i] == b'_' && !(digit(i.checked_sub(1)) && digit(Some(i + 1))));
+    if misplaced { None } else { Some(text.replace('_', "")) }
+}
+
 /// `True` or `False`.
 pub fn py_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
@@ -164,6 +184,20 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(py_float(value), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_python_does() {
+        for (text, value) in
+            [("12", Some(12)), (" +1_0 ", Some(10)), ("007", Some(7)), ("1__0", None), ("_1", None), ("1.0", None)]
+        {
+            assert_eq!(read_py_int(text), value, "{text}");
+        }
+        let cases =
+            [("1e3", Some(1000.0)), (" .5 ", Some(0.5)), ("1_0.2_5", Some(10.25)), ("Infinity", Some(f64::INFINITY))];
+        for (text, value) in cases.into_iter().chain([("1_.5", None), ("x", None), ("", None), (".", None)]) {
+            assert_eq!(read_py_float(text), value, "{text}");
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
+use crate::native::elements;
 
 /// An 8-bit image: `height` rows of `width` pixels of `channels` bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,19 +226,15 @@ impl Picture {
     pub fn to_tensor(&self) -> Result<Tensor> {
         let shape = self.shape();
         let elements = shape.iter().product::<i64>() as usize;
-        let tensor = match self.kind() {
-            Kind::Uint8 => {
-                let mut bytes = vec![0u8; elements];
-                self.write_bytes(&mut bytes);
-                Tensor::f_from_slice(&bytes)?
-            }
-            _ => {
-                let mut floats = vec![0f32; elements];
-                self.write_floats(&mut floats);
-                Tensor::f_from_slice(&floats)?
-            }
-        };
-        Ok(tensor.f_reshape(shape.as_slice())?)
+        Ok(if self.kind() == Kind::Uint8 {
+            let mut bytes = vec![0u8; elements];
+            self.write_bytes(&mut bytes);
+            elements::from_vec(bytes, &shape)?
+        } else {
+            let mut floats = vec![0f32; elements];
+            self.write_floats(&mut floats);
+            elements::from_vec(floats, &shape)?
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! transforms' last step. Randomness is a function of (seed, epoch, index): see [`rng`].
 
 mod batch;
+pub mod datasets;
 pub mod decode;
 pub mod image;
 mod loader;
@@ -18,7 +19,7 @@ pub use batch::{Batch, Field, Sample};
 pub use loader::Loader;
 
 use crate::error::Result;
-use crate::registry::Kind;
+use crate::registry::{Kind, Registry};
 
 /// Which part of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,4 +138,10 @@ pub struct DataModuleKind;
 impl Kind for DataModuleKind {
     type Built = Box<dyn DataModule>;
     const NAME: &'static str = "data module";
+}
+
+/// The components of this folder: data modules and transforms.
+pub fn register(registry: &mut Registry) {
+    datasets::register(registry);
+    transforms::register(registry);
 }

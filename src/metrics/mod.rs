@@ -7,6 +7,7 @@ mod aggregation;
 mod args;
 mod classification;
 mod inputs;
+mod regression;
 mod store;
 
 use indexmap::IndexMap;
@@ -20,6 +21,7 @@ pub use store::{Accumulated, Definition, Store};
 /// Registers every metric.
 pub fn register(registry: &mut Registry) {
     classification::register(registry);
+    regression::register(registry);
     aggregation::register(registry);
 }
 

@@ -38,15 +38,21 @@ Text first_line(const char *message) {
   return strndup(message, strcspn(message, "\n"));
 }
 
+// libtorch's own errors know their message without the C++ trace. They are told apart here and not by a catch clause,
+// because the linker keeps the types in such clauses, and libc10 with them, even in the front, where nothing of this
+// is called.
+const char *message_of(const std::exception &error) {
+  auto own = dynamic_cast<const c10::Error *>(&error);
+  return own ? own->what_without_backtrace() : error.what();
+}
+
 // Runs `work`; a C++ exception becomes its message, because it must not cross into Rust.
 template <class Work> Text attempt(Work &&work) noexcept {
   try {
     work();
     return nullptr;
-  } catch (const c10::Error &error) {
-    return first_line(error.what_without_backtrace());
   } catch (const std::exception &error) {
-    return first_line(error.what());
+    return first_line(message_of(error));
   } catch (...) {
     return first_line("libtorch failed without a message");
   }

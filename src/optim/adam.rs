@@ -16,6 +16,7 @@ use crate::registry::{Ignored, NonNegative};
 /// <https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html>
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct Adam {
     /// Learning rate.
     #[serde(default = "lr")]
@@ -58,6 +59,7 @@ pub struct Adam {
 /// <https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html>
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct AdamW {
     /// Learning rate.
     #[serde(default = "lr")]

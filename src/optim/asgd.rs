@@ -16,6 +16,7 @@ use crate::registry::{Ignored, NonNegative};
 /// of the weights. <https://docs.pytorch.org/docs/stable/generated/torch.optim.ASGD.html>
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct Asgd {
     /// Learning rate.
     #[serde(default = "lr")]
@@ -101,9 +102,9 @@ impl Rule for Asgd {
                 }
             }
             let eta = lr / (1.0 + self.lambd * lr * step).powf(self.alpha);
-            foreach::copy(&etas, &vec![number(eta); etas.len()], false)?;
+            foreach::copy(&etas, &vec![&number(eta); etas.len()], false)?;
             let mu = 1.0 / (step - self.t0).max(1.0);
-            Ok(foreach::copy(&mus, &vec![number(mu); mus.len()], false)?)
+            Ok(foreach::copy(&mus, &vec![&number(mu); mus.len()], false)?)
         })
     }
 }

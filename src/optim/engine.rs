@@ -65,6 +65,7 @@ impl<R: Rule> Group<R> {
 
     fn step(&mut self, scale: fused::Scale) -> Result<()> {
         let mut ready: Vec<(usize, Tensor, bool)> = Vec::with_capacity(self.params.len());
+        let slots = self.rule.slots().len();
         for (i, (name, param)) in self.params.iter().enumerate() {
             let grad = param.grad();
             if !grad.defined() {
@@ -74,8 +75,10 @@ impl<R: Rule> Group<R> {
                 return Err(Error::failed(format!("{} cannot use the sparse gradient of `{name}`", R::NAME)));
             }
             let fresh = self.state[i].is_empty();
-            if fresh {
-                self.state[i] = self.rule.fresh(param);
+            if self.state[i].len() < slots {
+                // All of it, or what an option that was switched on since then needs more.
+                let have = self.state[i].len();
+                self.state[i].extend(self.rule.fresh(param).drain(have..));
             }
             ready.push((i, grad, fresh));
         }

@@ -16,6 +16,7 @@ use crate::registry::{Ignored, NonNegative};
 /// average, with `μₜ₊₁/(1-Πμ·μₜ₊₁)`. <https://docs.pytorch.org/docs/stable/generated/torch.optim.NAdam.html>
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct NAdam {
     /// Learning rate.
     #[serde(default = "lr")]

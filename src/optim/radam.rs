@@ -16,6 +16,7 @@ use crate::registry::{Ignored, NonNegative};
 /// <https://docs.pytorch.org/docs/stable/generated/torch.optim.RAdam.html>
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct RAdam {
     /// Learning rate.
     #[serde(default = "lr")]

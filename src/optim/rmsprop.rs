@@ -16,6 +16,7 @@ use crate::registry::{Ignored, NonNegative};
 /// <https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html>
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct RmsProp {
     /// Learning rate.
     #[serde(default = "lr")]
@@ -78,7 +79,7 @@ impl Rule for RmsProp {
     }
 
     fn slots(&self) -> Vec<&'static str> {
-        // The momentum is last and always there, as a scheduler may switch it on.
+        // The momentum is last: a scheduler may switch it on later.
         let mut slots = vec!["step", "square_avg"];
         slots.extend(self.centered.then_some("grad_avg"));
         slots.extend((self.momentum.0 > 0.0).then_some("momentum_buffer"));

@@ -16,6 +16,7 @@ use crate::registry::{Ignored, NonNegative};
 /// step after a turn is left out. <https://docs.pytorch.org/docs/stable/generated/torch.optim.Rprop.html>
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct Rprop {
     /// The first step size.
     #[serde(default = "lr")]

@@ -47,6 +47,11 @@ pub trait Task: Stateful {
     /// The optimizer of the parameters, with its schedule.
     fn configure_optimizers(&self, horizon: Horizon) -> Result<Optimizers>;
 
+    /// What every layer does with one sample, when that is known: name, kind, shapes, parameters, operations.
+    fn layers(&self) -> &[crate::nn::trace::Record] {
+        &[]
+    }
+
     /// The names of what a pass over `split` logs at its end: what can be monitored.
     fn metric_names(&self, split: Split) -> Vec<String>;
 }

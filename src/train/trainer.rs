@@ -193,7 +193,7 @@ impl Trainer {
         let checkpoint = Checkpoint {
             weights: task.params().state_dict(),
             state,
-            facts: self.checkpoint_info.iter().cloned().collect(),
+            info: self.checkpoint_info.iter().cloned().collect(),
         };
         checkpoint.write(path)
     }

@@ -1,6 +1,6 @@
 //! What every command that computes does first: the checked plan, the built data and task, the claimed folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indexmap::IndexMap;
@@ -49,17 +49,29 @@ pub struct Wanted<'a> {
     pub prepare: &'a mut dyn FnMut(&mut dyn Task, &Settings) -> Result<()>,
 }
 
-impl Run {
-    /// Checks and builds everything, then claims the folder.
+/// Everything that can be known to fit before a folder is made.
+pub struct Prepared {
+    /// The task, its weights drawn.
+    pub task: Box<dyn Task>,
+    /// The data, set up.
+    pub data: Box<dyn DataModule>,
+    /// The trainer's arguments, as `fast_dev_run` and the like change them.
+    pub args: TrainerArgs,
+    settings: Settings,
+    device: Device,
+    seed: u32,
+    folder: PathBuf,
+    notes: Vec<(KeyPath, String)>,
+}
+
+impl Prepared {
+    /// Checks the plan, sets up the data, builds the task and tries it on the data's shapes.
     ///
     /// # Errors
     /// Everything that is wrong with the request; nothing has been created then.
-    pub fn start(composed: &Composed, registry: &Registry, wanted: Wanted) -> Result<Self> {
-        let started = Instant::now();
-        let stop = StopFlag::default();
-        stop.on_ctrl_c()?;
-        let tentative = composed.run_dir()?;
-        let config = composed.resolve(&tentative)?;
+    pub fn new(composed: &Composed, registry: &Registry, trains: bool) -> Result<Self> {
+        let folder = composed.run_dir()?;
+        let config = composed.resolve(&folder)?;
         let checked = Plan::check(&config, registry)?;
         let settings = checked.plan.settings.clone();
         let mut cx = Build::new(registry);
@@ -72,7 +84,6 @@ impl Run {
         if let Some(on) = args.benchmark {
             tch::Cuda::cudnn_set_benchmark(on);
         }
-        // The console speaks from here on; the file joins once there is a folder.
         let mut data = cx.build(&checked.plan.data)?;
         data.prepare()?;
         data.setup(&DataContext { seed: u64::from(seed), run_dir: None })?;
@@ -86,19 +97,34 @@ impl Run {
         });
         let mut task = cx.build(&checked.plan.task)?;
         task.setup(&facts)?;
+        if trains {
+            check_monitors_of(&checked.plan, task.as_ref(), &args, &config)?;
+        }
+        Ok(Prepared { task, data, args, settings, device, seed, folder, notes: checked.notes })
+    }
+}
+
+impl Run {
+    /// Checks and builds everything, then claims the folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the request; nothing has been created then.
+    pub fn start(composed: &Composed, registry: &Registry, wanted: Wanted) -> Result<Self> {
+        let started = Instant::now();
+        let stop = StopFlag::default();
+        stop.on_ctrl_c()?;
+        let mut prepared = Prepared::new(composed, registry, wanted.trains)?;
         for split in wanted.splits {
-            if data.loader(*split)?.is_none() {
+            if prepared.data.loader(*split)?.is_none() {
                 return Err(Error::request(format!("the data has no {} split", split.name())));
             }
         }
-        if wanted.trains {
-            check_monitors_of(&checked.plan, task.as_ref(), &args, &config)?;
-        }
-        (wanted.prepare)(task.as_mut(), &settings)?;
+        (wanted.prepare)(prepared.task.as_mut(), &prepared.settings)?;
 
-        let dir = RunDir::claim(&tentative)?;
+        let Prepared { task, data, args, settings, device, seed, folder, notes } = prepared;
+        let dir = RunDir::claim(&folder)?;
         let claimed = Claimed { composed, command: wanted.command, trains: wanted.trains, dir: &dir, seed, device };
-        match claimed.open(registry, checked.notes.as_slice()) {
+        match claimed.open(registry, &notes) {
             Err(error) => {
                 let _ = std::fs::remove_dir_all(dir.path());
                 Err(error)
@@ -108,7 +134,7 @@ impl Run {
                 let mut trainer = Trainer::new(args, device, callbacks, loggers, run_dir, stop);
                 trainer.checkpoint_info = vec![
                     ("config".into(), emit::to_yaml(composed.job())),
-                    ("classes".into(), json!(facts.classes).to_string()),
+                    ("classes".into(), json!(data.facts().classes).to_string()),
                     ("runner_version".into(), env!("CARGO_PKG_VERSION").into()),
                 ];
                 let results = Results::new("running");

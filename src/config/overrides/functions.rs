@@ -12,7 +12,7 @@ use super::element::{Element, Literal, Span};
 use super::range::{Number, Range};
 use super::sweep::{Shuffler, Sweep, SweepKind};
 use crate::config::json;
-use crate::config::text::py_float;
+use crate::config::text::{py_float, read_py_float, read_py_int};
 
 /// The names of all functions.
 pub const NAMES: [&str; 13] = [
@@ -302,7 +302,7 @@ fn int(literal: &Literal) -> Result<Literal, String> {
         }
         Literal::Float(v) => v.trunc() as i64,
         Literal::Text(text) => {
-            int_of(text).ok_or_else(|| format!("the text '{text}' is no integer (of at most 64 bits)"))?
+            read_py_int(text).ok_or_else(|| format!("the text '{text}' is no integer (of at most 64 bits)"))?
         }
         other => return Err(format!("{} is no integer", other.describe())),
     };
@@ -314,7 +314,7 @@ fn float(literal: &Literal) -> Result<Literal, String> {
         Literal::Bool(b) => f64::from(*b),
         Literal::Int(i) => *i as f64,
         Literal::Float(v) => *v,
-        Literal::Text(text) => float_of(text).ok_or_else(|| format!("the text '{text}' is no number"))?,
+        Literal::Text(text) => read_py_float(text).ok_or_else(|| format!("the text '{text}' is no number"))?,
         other => return Err(format!("{} is no number", other.describe())),
     };
     Ok(Literal::Float(value))
@@ -343,24 +343,6 @@ fn boolean(literal: &Literal) -> Result<Literal, String> {
         other => return Err(format!("{} is no boolean", other.describe())),
     };
     Ok(Literal::Bool(value))
-}
-
-/// A text without the underscores that Python allows between digits; `None` when one stands elsewhere.
-fn without_underscores(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let digit = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_digit);
-    let misplaced = (0..bytes.len()).any(|i| bytes[i] == b'_' && !(digit(i.checked_sub(1)) && digit(Some(i + 1))));
-    if misplaced { None } else { Some(text.replace('_', "")) }
-}
-
-/// Python's `int(text)`.
-fn int_of(text: &str) -> Option<i64> {
-    without_underscores(text.trim())?.parse().ok()
-}
-
-/// Python's `float(text)`.
-pub fn float_of(text: &str) -> Option<f64> {
-    without_underscores(text.trim())?.parse().ok()
 }
 
 fn json_str(bound: Bound, span: Span) -> Outcome<OverrideValue> {

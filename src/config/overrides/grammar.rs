@@ -17,6 +17,7 @@ use super::sweep::{Sweep, SweepKind};
 use super::{Op, Override, OverrideValue};
 use crate::config::node::Source;
 use crate::config::problem::Problem;
+use crate::config::text::read_py_float;
 use crate::config::yaml::MAX_DEPTH;
 
 /// Parses the argument that `source` holds.
@@ -470,7 +471,7 @@ impl ValueParser<'_> {
                 self.at_span(format!("the integer {text} is too large: integers here have 64 bits"), token.span)
                     .help("quote it to keep it as text, or write it as a float")
             })?),
-            TokenKind::Float => Literal::Float(functions::float_of(&text).unwrap_or(f64::NAN)),
+            TokenKind::Float => Literal::Float(read_py_float(&text).unwrap_or(f64::NAN)),
             _ => Literal::Text(text),
         })
     }

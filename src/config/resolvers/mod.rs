@@ -22,6 +22,7 @@ pub type Resolver = dyn Fn(&[Value]) -> Result<Value, String> + Send + Sync;
 #[derive(Clone, Default)]
 pub struct Resolvers {
     custom: HashMap<String, Arc<Resolver>>,
+    variables: HashMap<String, String>,
 }
 
 /// The names of the built-in resolvers.
@@ -61,6 +62,25 @@ impl Resolvers {
     ) -> Self {
         self.custom.insert(name.into(), Arc::new(resolver));
         self
+    }
+
+    /// Gives `oc.env` a variable; it hides the process's own of that name.
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// An environment variable as configs see it; an error when it is no UTF-8 text.
+    pub(super) fn variable(&self, name: &str) -> Result<Option<String>, String> {
+        if let Some(value) = self.variables.get(name) {
+            return Ok(Some(value.clone()));
+        }
+        // Asking for a name with `=` or a null character would panic; no variable has one.
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Ok(None);
+        }
+        let value = std::env::var_os(name).map(std::ffi::OsString::into_string).transpose();
+        value.map_err(|_| format!("the environment variable `{name}` is no UTF-8 text"))
     }
 
     /// All names, sorted.

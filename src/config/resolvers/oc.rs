@@ -16,13 +16,10 @@ type Outcome<'a> = Result<Resolved<'a>, Failure>;
 pub(super) fn env<'a>(call: &Call<'_, 'a>) -> Outcome<'a> {
     let arguments = call.arguments(1, 2)?;
     let name = call.text(&arguments[0], "the variable's name")?;
-    // A name with `=` or a null character cannot be set; asking for it would panic.
-    let known = (!name.is_empty() && !name.contains(['=', '\0'])).then(|| std::env::var_os(name)).flatten();
-    if let Some(value) = known {
-        return match value.into_string() {
-            Ok(text) => Ok(Resolved::Plain(Value::Str(text))),
-            Err(_) => call.fail(format!("the environment variable `{name}` is no UTF-8 text")),
-        };
+    match call.session.resolvers.variable(name) {
+        Ok(Some(text)) => return Ok(Resolved::Plain(Value::Str(text))),
+        Ok(None) => {}
+        Err(message) => return call.fail(message),
     }
     match arguments.get(1) {
         None => {

@@ -5,45 +5,39 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
+use super::strict::{Mended, Refusal, Strict};
 use super::{MAX_COPIES, MAX_DEPTH, scalar};
 use crate::config::node::{Key, Map, Node, Origin, Source, Value};
 use crate::config::problem::{Problem, Problems};
 
 /// Builds the tree of a text whose characters have been checked.
 pub fn build(source: &Arc<Source>) -> Result<Node, Problems> {
-    let mut builder = Builder {
-        source,
-        lines: TabLines::new(&source.text),
-        stack: Vec::new(),
-        root: None,
-        documents: 0,
-        anchors: HashMap::new(),
-        copies: 0,
-        problems: Problems::default(),
-    };
-    let mut parser = Parser::new_from_str(&source.text);
-    while let Some(event) = parser.next_event() {
-        let done = match event {
-            Ok((event, span)) => builder.event(event, span),
-            Err(error) => Err(builder.syntax(&error)),
-        };
-        if let Err(problem) = done {
-            builder.problems.push(problem);
-            return Err(builder.problems);
+    let mut text = Mended::new(source.text.trim_start_matches('\u{feff}'));
+    loop {
+        let mut builder = Builder::new(source, &text);
+        match builder.run() {
+            Ok(()) => return builder.close(),
+            Err(Stop::Syntax(error)) => {
+                let problem = builder.syntax(&error);
+                builder.problems.push(problem);
+                let problems = std::mem::take(&mut builder.problems);
+                drop(builder);
+                if !text.mend(&error) {
+                    return Err(problems);
+                }
+            }
+            Err(Stop::Problem(problem)) => {
+                builder.problems.push(*problem);
+                return Err(builder.problems);
+            }
         }
     }
-    let root = match builder.root {
-        // An empty file is an empty config.
-        None => Node::new(Map::new(), Origin::new(source.clone(), 1, 1)),
-        Some(Built { node, .. }) if node.is_null() => Node { value: Value::Map(Map::new()), ..node },
-        Some(Built { node, .. }) => node,
-    };
-    builder.problems.or(root)
 }
 
 struct Builder<'a> {
     source: &'a Arc<Source>,
-    lines: TabLines<'a>,
+    text: &'a Mended<'a>,
+    strict: Strict<'a>,
     stack: Vec<Frame>,
     root: Option<Built>,
     documents: usize,
@@ -51,6 +45,18 @@ struct Builder<'a> {
     /// How many values aliases have copied so far.
     copies: usize,
     problems: Problems,
+}
+
+/// Why reading stops.
+enum Stop {
+    Syntax(ScanError),
+    Problem(Box<Problem>),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Stop::Problem(Box::new(problem))
+    }
 }
 
 /// A finished value, how many values it holds, and what it is as a key.
@@ -80,6 +86,8 @@ struct Frame {
     anchor: usize,
     size: usize,
     depth: usize,
+    /// Inside brackets or braces.
+    in_flow: bool,
     body: Body,
 }
 
@@ -105,7 +113,42 @@ enum PendingKey {
     Wrong,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(source: &'a Arc<Source>, text: &'a Mended<'a>) -> Self {
+        Builder {
+            source,
+            text,
+            strict: Strict::new(&text.text),
+            stack: Vec::new(),
+            root: None,
+            documents: 0,
+            anchors: HashMap::new(),
+            copies: 0,
+            problems: Problems::default(),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Stop> {
+        let text: &'a str = &self.text.text;
+        let mut parser = Parser::new_from_str(text);
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(Stop::Syntax)?;
+            self.event(event, span)?;
+        }
+        self.strict.end().map_err(|refusal| self.refuse(refusal))?;
+        Ok(())
+    }
+
+    fn close(self) -> Result<Node, Problems> {
+        let root = match self.root {
+            // An empty file is an empty config.
+            None => Node::new(Map::new(), Origin::new(self.source.clone(), 1, 1)),
+            Some(Built { node, .. }) if node.is_null() => Node { value: Value::Map(Map::new()), ..node },
+            Some(Built { node, .. }) => node,
+        };
+        self.problems.or(root)
+    }
+
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
         let origin = self.origin(span);
         match event {
@@ -119,20 +162,18 @@ impl Builder<'_> {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
-                if !(text.is_empty() && style == ScalarStyle::Plain) {
-                    self.check_tab(&origin)?;
-                }
+                let text = self.check_scalar(&text, style, span, anchor > 0)?;
                 let built = self.scalar(&text, style, tag.as_deref(), origin, width(span))?;
                 self.finish(built, anchor)?;
             }
             Event::Alias(id) => {
-                self.check_tab(&origin)?;
+                self.strict.enter(span, false).map_err(|refusal| self.refuse(refusal))?;
                 let built = self.alias(id, origin, width(span))?;
                 self.finish(built, 0)?;
             }
-            Event::SequenceStart(anchor, tag) => self.open(origin, anchor, tag.as_deref(), Body::List(Vec::new()))?,
+            Event::SequenceStart(anchor, tag) => self.open(span, anchor, tag.as_deref(), Body::List(Vec::new()))?,
             Event::MappingStart(anchor, tag) => {
-                self.open(origin, anchor, tag.as_deref(), Body::Map(Pending::default()))?
+                self.open(span, anchor, tag.as_deref(), Body::Map(Pending::default()))?
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(frame) = self.stack.pop() {
@@ -147,11 +188,54 @@ impl Builder<'_> {
 
     fn origin(&self, span: Span) -> Origin {
         let start = span.start;
-        Origin::new(self.source.clone(), start.line() as u32, start.col() as u32 + 1)
+        self.place(start.line(), start.col())
     }
 
-    fn open(&mut self, origin: Origin, anchor: usize, tag: Option<&Tag>, body: Body) -> Result<(), Problem> {
-        self.check_tab(&origin)?;
+    /// A line, from 1, and a column, from 0, of the text.
+    fn place(&self, line: usize, column: usize) -> Origin {
+        Origin::new(self.source.clone(), line as u32, self.text.column(line, column) as u32 + 1)
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Problem {
+        let (line, column) = self.strict.place(refusal.offset);
+        let problem = Problem::new(refusal.message).from(&self.place(line, column)).width(1);
+        match refusal.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+
+    /// Looks at a scalar as it is written; gives its text, corrected where the parser errs.
+    fn check_scalar<'t>(
+        &mut self,
+        text: &'t str,
+        style: ScalarStyle,
+        span: Span,
+        has_anchor: bool,
+    ) -> Result<&'t str, Problem> {
+        // A value that is not there has no place of its own.
+        if text.is_empty() && span.is_empty() {
+            return Ok(text);
+        }
+        let in_flow = self.stack.last().is_some_and(|frame| frame.in_flow);
+        let node = self.strict.enter(span, has_anchor).map_err(|refusal| self.refuse(refusal))?;
+        match style {
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => self.strict.leave_quoted(node),
+            ScalarStyle::Literal | ScalarStyle::Folded => self.strict.leave(span),
+            ScalarStyle::Plain => {
+                self.strict.plain(span, node, in_flow).map_err(|refusal| self.refuse(refusal))?;
+                self.strict.leave(span);
+            }
+        }
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        // The parser adds a line break to a block that ends with the file.
+        if is_block && self.strict.ends_unbroken(span) { Ok(text.strip_suffix('\n').unwrap_or(text)) } else { Ok(text) }
+    }
+
+    fn open(&mut self, span: Span, anchor: usize, tag: Option<&Tag>, body: Body) -> Result<(), Problem> {
+        let origin = self.origin(span);
+        self.strict.enter(span, anchor > 0).map_err(|refusal| self.refuse(refusal))?;
+        let in_flow = self.strict.is_bracket(span) || self.stack.last().is_some_and(|frame| frame.in_flow);
         let own_tag = if matches!(body, Body::List(_)) { "seq" } else { "map" };
         if let Some(tag) =
             tag.filter(|tag| !is_non_specific(tag) && !(tag.is_yaml_core_schema() && tag.suffix == own_tag))
@@ -161,7 +245,7 @@ impl Builder<'_> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(too_deep(&origin));
         }
-        self.stack.push(Frame { origin, anchor, size: 1, depth: 1, body });
+        self.stack.push(Frame { origin, anchor, size: 1, depth: 1, in_flow, body });
         Ok(())
     }
 
@@ -250,16 +334,14 @@ impl Builder<'_> {
 
     fn syntax(&self, error: &ScanError) -> Problem {
         let marker = error.marker();
-        let line = marker.line() as u32;
-        let last = self.source.text.lines().count().max(1) as u32;
+        let last = self.text.text.lines().count().max(1);
         // An unexpected end of the file is reported below its last line: show the last line instead.
-        let (line, column) = if line > last {
-            let text = self.source.text.lines().last().unwrap_or_default();
-            (last, text.chars().count() as u32 + 1)
+        let origin = if marker.line() > last {
+            let text = self.text.text.lines().last().unwrap_or_default();
+            self.place(last, text.chars().count())
         } else {
-            (line, marker.col() as u32 + 1)
+            self.place(marker.line(), marker.col())
         };
-        let origin = Origin::new(self.source.clone(), line, column);
         if error.info().contains("recursion limit") {
             return too_deep(&origin);
         }
@@ -270,17 +352,6 @@ impl Builder<'_> {
                 problem.help("text that holds `: ` must be quoted")
             }
             _ => problem,
-        }
-    }
-
-    /// PyYAML takes no tab between tokens, the parser below takes some.
-    fn check_tab(&mut self, origin: &Origin) -> Result<(), Problem> {
-        match self.lines.tab_before(origin.line, origin.column) {
-            None => Ok(()),
-            Some(column) => Err(Problem::new("a tab cannot separate or indent YAML")
-                .from(&Origin::new(self.source.clone(), origin.line, column))
-                .width(1)
-                .help("use spaces")),
         }
     }
 }
@@ -399,26 +470,4 @@ fn unknown_tag(tag: &Tag, origin: &Origin) -> Problem {
 
 fn width(span: Span) -> usize {
     if span.start.line() == span.end.line() { span.len().max(1) } else { 1 }
-}
-
-/// Looks for tabs before tokens. Most files have none and pay nothing.
-struct TabLines<'a> {
-    lines: Vec<&'a str>,
-}
-
-impl<'a> TabLines<'a> {
-    fn new(text: &'a str) -> Self {
-        let lines = if text.contains('\t') { text.split('\n').collect() } else { Vec::new() };
-        TabLines { lines }
-    }
-
-    /// The column of a tab in the blanks before a token.
-    fn tab_before(&self, line: u32, column: u32) -> Option<u32> {
-        let text = self.lines.get((line as usize).checked_sub(1)?)?;
-        let end = text.char_indices().nth(column as usize - 1).map_or(text.len(), |(at, _)| at);
-        let before = &text[..end];
-        let blanks = before.len() - before.trim_end_matches([' ', '\t']).len();
-        let tab = before[before.len() - blanks..].find('\t')?;
-        Some(before[..before.len() - blanks + tab].chars().count() as u32 + 1)
-    }
 }

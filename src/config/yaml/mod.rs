@@ -1,12 +1,14 @@
 //! Reading YAML files as OmegaConf does, with the place of every key and value.
 //!
 //! The events come from `saphyr-parser`; what an unquoted scalar means is [`scalar`]'s table, because no crate
-//! resolves scalars as PyYAML's YAML 1.1 does; anchors, aliases, merge keys and duplicate keys are [`build`]'s.
+//! resolves scalars as PyYAML's YAML 1.1 does; anchors, aliases, merge keys and duplicate keys are [`build`]'s, and [`strict`]
+//! evens out where that parser, which follows YAML 1.2, takes more or less than PyYAML.
 //! Whatever the bytes, the answer is a tree or a list of problems, and memory stays in proportion to the file:
 //! nesting and the growth by aliases are bounded.
 
 mod build;
 pub mod scalar;
+mod strict;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -32,7 +32,7 @@ impl Dataset for Noise {
         assert!(self.panic != Some(key.index), "a bug in a dataset");
         let mut rng = Rng::of(key);
         // Workers finish out of order: some batches take longer than others.
-        if key.index % 5 == 0 {
+        if key.index.is_multiple_of(5) {
             thread::yield_now();
         }
         let values: Vec<f64> = (0..4).map(|_| rng.unit()).collect();

@@ -100,6 +100,12 @@ impl Pipeline {
         Pipeline { transforms: Arc::new(merged), tables }
     }
 
+    /// The usual pipeline of a data set: bytes to 0…1, then normalized by these means and deviations.
+    pub fn normalize(mean: &[f32], std: &[f32]) -> Self {
+        let normalize = Op::Normalize { mean: mean.to_vec(), std: std.to_vec() };
+        Pipeline::new(vec![Box::new(Fixed(Op::ToFloat { scale: 1.0 / 255.0 })), Box::new(Fixed(normalize))])
+    }
+
     /// Draws what is to be done to a picture of this size.
     ///
     /// # Errors

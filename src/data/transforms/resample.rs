@@ -31,9 +31,12 @@ pub enum Interpolation {
     Lanczos,
 }
 
+/// A filter and its support at scale 1.
+type Filter = (fn(f64) -> f64, f64);
+
 impl Interpolation {
-    /// The filter and its support at scale 1.
-    fn filter(self) -> Option<(fn(f64) -> f64, f64)> {
+    /// The filter; none for the nearest pixel.
+    fn filter(self) -> Option<Filter> {
         Some(match self {
             Interpolation::Nearest | Interpolation::NearestExact => return None,
             Interpolation::Bilinear => (|x| (1.0 - x.abs()).max(0.0), 1.0),
@@ -89,7 +92,7 @@ struct Weights {
 }
 
 impl Weights {
-    fn new(from: usize, to: usize, (filter, support): (fn(f64) -> f64, f64)) -> Self {
+    fn new(from: usize, to: usize, (filter, support): Filter) -> Self {
         let scale = from as f64 / to as f64;
         let widened = scale.max(1.0);
         let support = support * widened;
