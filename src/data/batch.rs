@@ -38,6 +38,35 @@ impl Sample {
 }
 
 impl Batch {
+    /// Stacks samples along a new first dimension. A field whose shapes differ cannot be stacked.
+    ///
+    /// # Errors
+    /// When there are no samples, or they do not have the same fields, shapes and types.
+    pub fn collate(samples: Vec<Sample>, indices: Vec<usize>) -> Result<Self> {
+        let Some(first) = samples.first() else { return Err(Error::failed("a batch needs at least one sample")) };
+        let names: Vec<String> = first.fields.keys().cloned().collect();
+        let mut batch = Batch { indices, ..Batch::default() };
+        for name in names {
+            let mut parts = Vec::with_capacity(samples.len());
+            for (sample, index) in samples.iter().zip(&batch.indices) {
+                let part = sample.fields.get(&name);
+                let part = part.ok_or_else(|| Error::failed(format!("sample {index} has no `{name}`")))?;
+                parts.push(part);
+            }
+            let size = parts[0].size();
+            if let Some(other) = parts.iter().position(|part| part.size() != size) {
+                let (a, b) = (batch.indices[0], batch.indices[other]);
+                return Err(Error::failed(format!(
+                    "`{name}` is {size:?} in sample {a} and {:?} in sample {b}: samples of a batch have one shape",
+                    parts[other].size()
+                ))
+                .help("resize or crop to one size in the transforms"));
+            }
+            batch.fields.insert(name, Field::Tensor(Tensor::f_stack(&parts, 0)?));
+        }
+        Ok(batch)
+    }
+
     /// How many samples.
     pub fn len(&self) -> usize {
         self.indices.len()

@@ -1,12 +1,21 @@
 //! Batches of a dataset, epoch by epoch.
 //!
 //! The order of an epoch depends on (seed, epoch) alone, a sample's randomness on (seed, epoch, index): the batches
-//! are the same bit for bit whatever the number of workers, and an epoch can be entered at any batch.
+//! are the same bit for bit whatever the number of workers, and an epoch can be entered at any batch. Workers are
+//! threads; each makes whole batches, so that samples are decoded and transformed straight into the batch's buffer
+//! ([`Dataset::batch`]).
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use tch::Device;
+
+use super::sampler::{Random, Sampler, Sequential};
 use super::{Batch, Dataset, Field, SampleKey};
 use crate::error::{Error, Result};
+use crate::tensor::guard;
 
 /// How a dataset is batched.
 #[derive(Clone)]
@@ -23,32 +32,268 @@ pub struct Loader {
     pub num_workers: usize,
     /// The run's seed.
     pub seed: u64,
+    /// Which samples an epoch shows, instead of all of them (then `shuffle` has no effect).
+    pub sampler: Option<Arc<dyn Sampler>>,
+    /// Batches that each worker may be ahead.
+    pub prefetch_factor: usize,
+    /// Whether batches lie in page-locked memory, from which a GPU copies while it computes; without CUDA it has no
+    /// effect.
+    pub pin_memory: bool,
+    /// How long to wait for a batch of a worker before giving up.
+    pub timeout: Option<Duration>,
 }
 
 impl Loader {
-    /// How many batches an epoch has.
-    pub fn batches(&self) -> usize {
-        let samples = self.dataset.len();
-        if self.drop_last { samples / self.batch_size } else { samples.div_ceil(self.batch_size) }
+    /// A loader with PyTorch's defaults: no shuffling, the last batch kept, no workers.
+    pub fn new(dataset: Arc<dyn Dataset>, batch_size: usize, seed: u64) -> Self {
+        Loader {
+            dataset,
+            batch_size,
+            shuffle: false,
+            drop_last: false,
+            num_workers: 0,
+            seed,
+            sampler: None,
+            prefetch_factor: 2,
+            pin_memory: false,
+            timeout: None,
+        }
     }
 
-    /// The batches of an epoch, from `first` on.
+    /// How many samples an epoch shows.
+    pub fn samples(&self) -> usize {
+        self.sampler.as_ref().map_or_else(|| self.dataset.len(), |sampler| sampler.len())
+    }
+
+    /// How many batches an epoch has.
+    pub fn batches(&self) -> usize {
+        let (samples, size) = (self.samples(), self.batch_size.max(1));
+        if self.drop_last { samples / size } else { samples.div_ceil(size) }
+    }
+
+    /// The dataset's indices in the order of an epoch.
+    pub fn order(&self, epoch: u64) -> Vec<u32> {
+        match &self.sampler {
+            Some(sampler) => sampler.order(self.seed, epoch),
+            None if self.shuffle => Random(self.dataset.len()).order(self.seed, epoch),
+            None => Sequential(self.dataset.len()).order(self.seed, epoch),
+        }
+    }
+
+    /// The batches of an epoch, from `first` on. Reading ahead starts at once; dropping the iterator stops it.
+    ///
+    /// An error ends the iteration.
     pub fn epoch(&self, epoch: u64, first: usize) -> impl Iterator<Item = Result<Batch>> + Send + use<> {
-        let this = self.clone();
-        let order: Vec<usize> = (0..this.dataset.len()).collect();
-        (first..this.batches()).map(move |i| {
-            let range = i * this.batch_size..((i + 1) * this.batch_size).min(order.len());
-            let samples = order[range.clone()]
-                .iter()
-                .map(|&index| this.dataset.sample(SampleKey { seed: this.seed, epoch, index: index as u64 }));
-            let samples = samples.collect::<Result<Vec<_>>>()?;
-            let mut batch = Batch { indices: order[range].to_vec(), ..Batch::default() };
-            let first = samples.first().ok_or_else(|| Error::failed("an empty batch"))?;
-            for name in first.fields.keys() {
-                let parts: Vec<&tch::Tensor> = samples.iter().map(|sample| &sample.fields[name]).collect();
-                batch.fields.insert(name.clone(), Field::Tensor(tch::Tensor::f_stack(&parts, 0)?));
-            }
-            Ok(batch)
-        })
+        let job = Job { loader: self.clone(), order: self.order(epoch), epoch };
+        let batches = self.batches();
+        if self.num_workers == 0 || self.dataset.in_memory() || first >= batches {
+            return Batches::Here { job: Box::new(job), next: first, end: batches };
+        }
+        let workers = self.num_workers.min(batches - first);
+        Batches::Ahead(Ahead::start(job, first, batches, workers))
     }
 }
+
+/// What a worker needs to make any batch of an epoch.
+struct Job {
+    loader: Loader,
+    order: Vec<u32>,
+    epoch: u64,
+}
+
+impl Job {
+    /// Batch `number` of the epoch; a panic on the way becomes an error.
+    fn make(&self, number: usize) -> Result<Batch> {
+        let size = self.loader.batch_size.max(1);
+        let order = &self.order[number * size..((number + 1) * size).min(self.order.len())];
+        let key = |&index: &u32| SampleKey { seed: self.loader.seed, epoch: self.epoch, index: u64::from(index) };
+        let keys: Vec<SampleKey> = order.iter().map(key).collect();
+        let batch = guard(|| self.loader.dataset.batch(&keys))?;
+        if self.loader.pin_memory && tch::Cuda::is_available() { pin(batch) } else { Ok(batch) }
+    }
+}
+
+fn pin(mut batch: Batch) -> Result<Batch> {
+    let device = Device::cuda_if_available();
+    for field in batch.fields.values_mut() {
+        match field {
+            Field::Tensor(tensor) => *tensor = tensor.f_pin_memory(device)?,
+            Field::List(list) => {
+                for tensor in list {
+                    *tensor = tensor.f_pin_memory(device)?;
+                }
+            }
+        }
+    }
+    Ok(batch)
+}
+
+/// The two ways to go through an epoch.
+enum Batches {
+    Here { job: Box<Job>, next: usize, end: usize },
+    Ahead(Ahead),
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        match self {
+            Batches::Here { next, end, .. } if *next >= *end => None,
+            Batches::Here { job, next, end } => {
+                let batch = job.make(*next);
+                *next = if batch.is_ok() { *next + 1 } else { *end };
+                Some(batch)
+            }
+            Batches::Ahead(ahead) => ahead.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Batches::Here { next, end, .. } | Batches::Ahead(Ahead { next, end, .. }) => (0, Some(end - next)),
+        }
+    }
+}
+
+/// Worker threads and the batches that they have ready.
+struct Ahead {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    next: usize,
+    end: usize,
+    timeout: Option<Duration>,
+}
+
+struct Shared {
+    job: Job,
+    end: usize,
+    /// How many batches may be finished or in the making before the first of them is taken.
+    window: usize,
+    progress: Mutex<Progress>,
+    /// Something was finished.
+    ready: Condvar,
+    /// Something was taken, or it is time to stop.
+    room: Condvar,
+}
+
+struct Progress {
+    /// The next batch that no worker has begun.
+    begun: usize,
+    /// The next batch that the reader takes.
+    taken: usize,
+    finished: BTreeMap<usize, Result<Batch>>,
+    stop: bool,
+}
+
+impl Shared {
+    /// A worker never panics while it holds the lock, so a poisoned one is still whole.
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        loop {
+            let mut progress = self.lock();
+            while !progress.stop && progress.begun < self.end && progress.begun >= progress.taken + self.window {
+                progress = self.room.wait(progress).unwrap_or_else(PoisonError::into_inner);
+            }
+            if progress.stop || progress.begun >= self.end {
+                return;
+            }
+            let number = progress.begun;
+            progress.begun += 1;
+            drop(progress);
+            let batch = self.job.make(number);
+            self.lock().finished.insert(number, batch);
+            self.ready.notify_one();
+        }
+    }
+
+    fn stop(&self) {
+        self.lock().stop = true;
+        self.room.notify_all();
+    }
+}
+
+impl Ahead {
+    fn start(job: Job, first: usize, end: usize, workers: usize) -> Self {
+        let window = workers * job.loader.prefetch_factor.max(1);
+        let timeout = job.loader.timeout;
+        let mut progress = Progress { begun: first, taken: first, finished: BTreeMap::new(), stop: false };
+        let shared = Shared {
+            job,
+            end,
+            window,
+            progress: Mutex::new(Progress { finished: BTreeMap::new(), ..progress }),
+            ready: Condvar::new(),
+            room: Condvar::new(),
+        };
+        let shared = Arc::new(shared);
+        let mut threads = Vec::with_capacity(workers);
+        for worker in 0..workers {
+            let shared = shared.clone();
+            match thread::Builder::new().name(format!("data-{worker}")).spawn(move || shared.work()) {
+                Ok(thread) => threads.push(thread),
+                Err(error) if threads.is_empty() => {
+                    let error = Error::failed(format!("cannot start a data worker: {error}"));
+                    progress.finished.insert(first, Err(error.help("set num_workers: 0")));
+                }
+                // With one worker running the work gets done, only slower.
+                Err(_) => break,
+            }
+        }
+        if threads.is_empty() {
+            shared.lock().finished = progress.finished;
+        }
+        Ahead { shared, threads, next: first, end, timeout }
+    }
+
+    fn next(&mut self) -> Option<Result<Batch>> {
+        if self.next >= self.end {
+            return None;
+        }
+        let batch = self.wait();
+        self.next = if batch.is_ok() { self.next + 1 } else { self.end };
+        if self.next >= self.end {
+            self.shared.stop();
+        }
+        Some(batch)
+    }
+
+    fn wait(&self) -> Result<Batch> {
+        let since = Instant::now();
+        let mut progress = self.shared.lock();
+        loop {
+            if let Some(batch) = progress.finished.remove(&self.next) {
+                progress.taken = self.next + 1;
+                drop(progress);
+                self.shared.room.notify_one();
+                return batch;
+            }
+            progress = match self.timeout {
+                None => self.shared.ready.wait(progress).unwrap_or_else(PoisonError::into_inner),
+                Some(timeout) => {
+                    let Some(left) = timeout.checked_sub(since.elapsed()) else {
+                        let message = format!("no batch came from the data workers within {} s", timeout.as_secs_f64());
+                        return Err(Error::failed(message).help("raise the data's timeout, or look at the storage"));
+                    };
+                    self.shared.ready.wait_timeout(progress, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.shared.stop();
+        for thread in self.threads.drain(..) {
+            // A worker cannot panic: `Job::make` catches it.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

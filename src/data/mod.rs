@@ -1,7 +1,17 @@
 //! Data: datasets, data modules, the loader, transforms.
+//!
+//! A [`DataModule`] knows where samples come from and gives a [`Loader`] for each [`Split`]; a loader cuts a
+//! [`Dataset`] into batches, with worker threads when asked. Images stay 8-bit buffers ([`image::Image`]) until the
+//! transforms' last step. Randomness is a function of (seed, epoch, index): see [`rng`].
 
 mod batch;
+pub mod datasets;
+pub mod decode;
+pub mod image;
 mod loader;
+pub mod rng;
+pub mod sampler;
+pub mod transforms;
 
 use std::path::PathBuf;
 
@@ -9,7 +19,7 @@ pub use batch::{Batch, Field, Sample};
 pub use loader::Loader;
 
 use crate::error::Result;
-use crate::registry::Kind;
+use crate::registry::{Kind, Registry};
 
 /// Which part of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,9 +73,20 @@ pub trait Dataset: Send + Sync {
     /// When the sample cannot be read: the message names the file.
     fn sample(&self, key: SampleKey) -> Result<Sample>;
 
-    /// A whole batch at once, where that is faster than sample by sample; must equal the collated samples.
-    fn batch(&self, _keys: &[SampleKey]) -> Option<Result<Batch>> {
-        None
+    /// A whole batch. Datasets that can fill the batch's buffer without a tensor per sample do so here; the result
+    /// must equal the collated samples.
+    ///
+    /// # Errors
+    /// When a sample cannot be read, or the samples do not have the same fields and shapes.
+    fn batch(&self, keys: &[SampleKey]) -> Result<Batch> {
+        let samples = keys.iter().map(|&key| self.sample(key)).collect::<Result<Vec<_>>>()?;
+        Batch::collate(samples, keys.iter().map(|key| key.index as usize).collect())
+    }
+
+    /// Whether a batch is only a copy of what lies in memory: then it is made on the caller's thread, because
+    /// handing it over would take longer.
+    fn in_memory(&self) -> bool {
+        false
     }
 
     /// The name of a sample in predictions: a file path, or its number.
@@ -117,4 +138,10 @@ pub struct DataModuleKind;
 impl Kind for DataModuleKind {
     type Built = Box<dyn DataModule>;
     const NAME: &'static str = "data module";
+}
+
+/// The components of this folder: data modules and transforms.
+pub fn register(registry: &mut Registry) {
+    datasets::register(registry);
+    transforms::register(registry);
 }

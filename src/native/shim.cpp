@@ -1,5 +1,6 @@
 #include "shim.h"
 
+#include <torch/headeronly/version.h>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -37,15 +38,21 @@ Text first_line(const char *message) {
   return strndup(message, strcspn(message, "\n"));
 }
 
+// libtorch's own errors know their message without the C++ trace. They are told apart here and not by a catch clause,
+// because the linker keeps the types in such clauses, and libc10 with them, even in the front, where nothing of this
+// is called.
+const char *message_of(const std::exception &error) {
+  auto own = dynamic_cast<const c10::Error *>(&error);
+  return own ? own->what_without_backtrace() : error.what();
+}
+
 // Runs `work`; a C++ exception becomes its message, because it must not cross into Rust.
 template <class Work> Text attempt(Work &&work) noexcept {
   try {
     work();
     return nullptr;
-  } catch (const c10::Error &error) {
-    return first_line(error.what_without_backtrace());
   } catch (const std::exception &error) {
-    return first_line(error.what());
+    return first_line(message_of(error));
   } catch (...) {
     return first_line("libtorch failed without a message");
   }
@@ -419,6 +426,8 @@ int runner_threads() { return at::get_num_threads(); }
 
 // ---- Memory layout ----
 
+const char *runner_libtorch_version() { return TORCH_VERSION; }
+
 Text runner_contiguous(const at::Tensor *tensor, int format, at::Tensor **out) {
   return attempt([&] { *out = new at::Tensor(tensor->contiguous(static_cast<at::MemoryFormat>(format))); });
 }
@@ -479,7 +488,25 @@ Text runner_from_buffer(void *data, const int64_t *shape, size_t dims, int dtype
   });
 }
 
-// ---- Gradient hooks ----
+// ---- Gradients ----
+
+Text runner_grad_clear(List list) {
+  return attempt([&] {
+    for (const auto &tensor : tensors(list))
+      tensor.mutable_grad() = at::Tensor();
+  });
+}
+
+// Autograd adds to a gradient in place, so one of another shape would be found out late.
+Text runner_grad_set(const at::Tensor *tensor, const at::Tensor *grad) {
+  return attempt([&] {
+    TORCH_CHECK(tensor->defined() && grad->defined(), "the tensor or its gradient holds nothing");
+    TORCH_CHECK(tensor->sizes() == grad->sizes() && tensor->scalar_type() == grad->scalar_type() &&
+                    tensor->device() == grad->device(),
+                "a gradient of ", describe(*grad), " does not fit ", describe(*tensor));
+    tensor->mutable_grad() = *grad;
+  });
+}
 
 Text runner_hook_add(const at::Tensor *tensor, void *owner, HookCall call, void (*drop)(void *), unsigned *id) {
   return attempt([&] {

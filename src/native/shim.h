@@ -97,6 +97,9 @@ int runner_float32_matmul_precision();
 Text runner_set_threads(int n);
 int runner_threads();
 
+// The version of the headers that the shim was built with: `2.11.0`.
+const char *runner_libtorch_version();
+
 // Memory layout of a tensor.
 Text runner_contiguous(const at::Tensor *tensor, int format, at::Tensor **out);
 Text runner_is_contiguous(const at::Tensor *tensor, int format, bool *out);
@@ -108,9 +111,11 @@ Text runner_unique_data(const at::Tensor *tensor, void **data);
 Text runner_from_buffer(void *data, const int64_t *shape, size_t dims, int dtype, void *owner, void (*drop)(void *),
                         at::Tensor **out);
 
-// Gradient hooks. `call` gets the gradient (borrowed) and may set `replacement` to an owned tensor; it returns false to
+// Gradients of leaves, and hooks. `call` gets the gradient (borrowed) and may set `replacement` to an owned tensor; it returns false to
 // make the backward pass fail. `drop` frees `owner` with the last reference to the hook.
 using HookCall = bool (*)(void *owner, const at::Tensor *grad, at::Tensor **replacement);
+Text runner_grad_clear(List list);
+Text runner_grad_set(const at::Tensor *tensor, const at::Tensor *grad);
 Text runner_hook_add(const at::Tensor *tensor, void *owner, HookCall call, void (*drop)(void *), unsigned *id);
 Text runner_hook_remove(const at::Tensor *tensor, unsigned id);
 

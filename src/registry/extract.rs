@@ -32,6 +32,9 @@ thread_local! {
 /// The newtype name by which a visitor asks for the raw sub-tree.
 pub(super) const CAPTURE: &str = "$runner::capture";
 
+/// The newtype name by which a visitor asks for a look at the sub-tree before it is read.
+pub(super) const PEEK: &str = "$runner::peek";
+
 /// Takes the sub-tree that was captured for the visitor that is running.
 pub(super) fn take_capture() -> Option<Capture> {
     CAPTURED.with_borrow_mut(Option::take)
@@ -258,6 +261,9 @@ impl<'de, 'a> de::Deserializer<'de> for De<'a> {
         if name == CAPTURE {
             CAPTURED.with_borrow_mut(|captured| *captured = Some((self.node.clone(), self.path.clone())));
             return self.place(visitor.visit_unit());
+        }
+        if name == PEEK {
+            CAPTURED.with_borrow_mut(|captured| *captured = Some((self.node.clone(), self.path.clone())));
         }
         self.place(visitor.visit_newtype_struct(self))
     }

@@ -9,10 +9,10 @@ use tch::Device;
 
 use super::{Callback, Cx, Log, Logger, MetricStore, Optimizers, Phase, Progress, Request, Status, StopFlag, Task};
 use super::{TrainerArgs, callback::Best, profile::Profiler};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, LoadOptions, load_weights};
 use crate::config::Node;
 use crate::error::{Error, Result};
-use crate::tensor::State;
+use crate::tensor::{State, Stateful};
 
 /// Carries out loops; owns everything that lives as long as a run.
 pub struct Trainer {
@@ -213,7 +213,7 @@ impl Trainer {
             callbacks.nest(&callback.name(), callback.state());
         }
         state.nest("callbacks", callbacks);
-        if let Ok(rng) = crate::native::rng::cpu_state() {
+        if let Ok(rng) = crate::native::generator::default_state(Device::Cpu) {
             state.tensors.insert("rng.cpu".into(), rng);
         }
         state
@@ -224,7 +224,7 @@ impl Trainer {
     /// # Errors
     /// When the checkpoint holds only weights, or belongs to another network or optimizer.
     pub(super) fn restore(&mut self, task: &mut dyn Task, checkpoint: &Checkpoint) -> Result<()> {
-        checkpoint.load_weights(task.params())?;
+        load_weights(&task.params().state_dict(), &checkpoint.weights, &LoadOptions::default())?;
         let state = &checkpoint.state;
         let Some(progress) = state.value.get("progress") else {
             return Err(Error::request("this checkpoint holds weights only: training cannot go on from it")
@@ -253,7 +253,7 @@ impl Trainer {
             }
         }
         if let Some(rng) = state.tensors.get("rng.cpu") {
-            crate::native::rng::set_cpu_state(rng)?;
+            crate::native::generator::restore_default(Device::Cpu, rng)?;
         }
         Ok(())
     }

@@ -1,0 +1,157 @@
+//! Files to 8-bit images: JPEG by zune-jpeg, PNG, TIFF, WebP, BMP and GIF (first frame) by the `image` crate.
+//!
+//! The pixels are those of Pillow's `Image.open(path).convert(mode)`, as torchvision loads them: a palette becomes
+//! its colours, an alpha channel is dropped, 16-bit values keep their upper byte, a rotation noted in EXIF is not
+//! applied. The format is what the file's first bytes say, whatever its name.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::image::Image;
+use crate::error::{Error, Result};
+
+/// File name endings that an image folder takes for images, in lower case.
+pub const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif"];
+
+/// The channels of decoded images, in Pillow's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Mode {
+    /// Red, green and blue; a gray image gives three equal channels.
+    #[default]
+    #[serde(rename = "RGB")]
+    Rgb,
+    /// One channel: (19595 R + 38470 G + 7471 B + 32768) / 65536 of a colour image.
+    L,
+}
+
+/// How images are decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Decode {
+    /// The channels.
+    pub mode: Mode,
+    /// The most pixels that an image may have. A small file can claim to be huge (a decompression bomb); it is
+    /// refused before memory is taken.
+    pub max_pixels: u64,
+}
+
+/// Twice Pillow's limit for a warning: where Pillow raises its error.
+pub const MAX_PIXELS: u64 = 178_956_970;
+
+impl Default for Decode {
+    fn default() -> Self {
+        Decode { mode: Mode::Rgb, max_pixels: MAX_PIXELS }
+    }
+}
+
+impl Decode {
+    /// Reads and decodes a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is empty, truncated or corrupt, is no image of a known format, or has more
+    /// pixels than allowed; the message names the file.
+    pub fn file(&self, path: &Path) -> Result<Image> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+        self.bytes(&bytes).map_err(|error| error.context(format!("cannot read {}", path.display())))
+    }
+
+    /// Decodes a file's content.
+    ///
+    /// # Errors
+    /// As [`Decode::file`], without the name.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<Image> {
+        if bytes.is_empty() {
+            return Err(Error::failed("the file is empty"));
+        }
+        if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) { self.jpeg(bytes) } else { self.other(bytes) }
+    }
+
+    fn limit(&self, width: usize, height: usize) -> Result<()> {
+        if width as u64 * height as u64 > self.max_pixels {
+            let message = format!("it has {width}x{height} pixels, more than the {} allowed", self.max_pixels);
+            return Err(Error::failed(message).help("raise max_image_pixels if the file is meant to be so large"));
+        }
+        Ok(())
+    }
+
+    fn jpeg(&self, bytes: &[u8]) -> Result<Image> {
+        let broken = |error: &dyn std::fmt::Debug| Error::failed(format!("a broken JPEG file ({error:?})"));
+        // Strict: a truncated file is an error, not a picture that is gray below some row.
+        let options = DecoderOptions::default()
+            .set_strict_mode(true)
+            .set_max_width(usize::MAX)
+            .set_max_height(usize::MAX)
+            .jpeg_set_out_colorspace(ColorSpace::RGB);
+        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+        decoder.decode_headers().map_err(|error| broken(&error))?;
+        let (width, height) = decoder.dimensions().ok_or_else(|| Error::failed("a JPEG file without a size"))?;
+        self.limit(width, height)?;
+        let gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
+        if gray {
+            decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
+        }
+        let data = decoder.decode().map_err(|error| broken(&error))?;
+        Image::new(width, height, if gray { 1 } else { 3 }, data).map(|image| self.convert(image))
+    }
+
+    fn other(&self, bytes: &[u8]) -> Result<Image> {
+        let mut reader = ImageReader::new(Cursor::new(bytes))
+            .with_guessed_format()
+            .map_err(|error| Error::failed(format!("it cannot be read: {error}")))?;
+        let Some(format) = reader.format() else {
+            return Err(Error::failed("it is not an image of a known format (JPEG, PNG, TIFF, WebP, BMP, GIF)"));
+        };
+        let name = format!("{format:?}").to_uppercase();
+        let broken = |error: ImageError| match error {
+            ImageError::Unsupported(error) => Error::failed(format!("{name} files of this kind are not read: {error}")),
+            error => Error::failed(format!("a broken {name} file ({error})")),
+        };
+        reader.no_limits();
+        let decoder = reader.into_decoder().map_err(broken)?;
+        let (width, height) = decoder.dimensions();
+        self.limit(width as usize, height as usize)?;
+        let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
+        let (width, height) = (width as usize, height as usize);
+        let high = |values: &[u16]| -> Vec<u8> { values.iter().map(|v| (v >> 8) as u8).collect() };
+        let (channels, data) = match image {
+            DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
+            DynamicImage::ImageLumaA8(image) => (2, image.into_raw()),
+            DynamicImage::ImageRgb8(image) => (3, image.into_raw()),
+            DynamicImage::ImageRgba8(image) => (4, image.into_raw()),
+            DynamicImage::ImageLuma16(image) => (1, high(&image)),
+            DynamicImage::ImageLumaA16(image) => (2, high(&image)),
+            DynamicImage::ImageRgb16(image) => (3, high(&image)),
+            DynamicImage::ImageRgba16(image) => (4, high(&image)),
+            _ => return Err(Error::failed(format!("{name} files of floats are no pictures"))),
+        };
+        Image::new(width, height, channels, data).map(|image| self.convert(image))
+    }
+
+    /// Drops an alpha channel and gives the image the channels of the mode.
+    fn convert(&self, image: Image) -> Image {
+        let Image { width, height, channels, data } = image;
+        let pixels = || data.chunks_exact(channels);
+        let colour = channels >= 3;
+        let (channels, data) = match self.mode {
+            Mode::Rgb if channels == 3 => (3, data),
+            Mode::Rgb if colour => (3, pixels().flat_map(|p| [p[0], p[1], p[2]]).collect()),
+            Mode::Rgb => (3, pixels().flat_map(|p| [p[0]; 3]).collect()),
+            Mode::L if channels == 1 => (1, data),
+            Mode::L if colour => (1, pixels().map(|p| luma(p[0], p[1], p[2])).collect()),
+            Mode::L => (1, pixels().map(|p| p[0]).collect()),
+        };
+        Image { width, height, channels, data }
+    }
+}
+
+/// Pillow's gray value of a colour (ITU-R 601-2 luma in 16-bit fixed point).
+pub fn luma(r: u8, g: u8, b: u8) -> u8 {
+    ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000) >> 16) as u8
+}

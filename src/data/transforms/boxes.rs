@@ -1,0 +1,54 @@
+//! Boxes carried along by operations, as `torchvision.transforms.v2` carries `BoundingBoxes`.
+
+use super::{Canvas, Op};
+
+/// Boxes `[x1, y1, x2, y2]` in pixels, on a picture of a size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Boxes {
+    /// The boxes; one may become empty when it is cut away, so that labels keep their places.
+    pub boxes: Vec<[f32; 4]>,
+    /// The picture's size.
+    pub canvas: Canvas,
+}
+
+impl Boxes {
+    /// The boxes after an operation on the picture.
+    pub fn apply(mut self, op: &Op) -> Self {
+        let before = self.canvas;
+        let (width, height) = (before.width as f32, before.height as f32);
+        self.canvas = op.canvas(before);
+        match op {
+            Op::HorizontalFlip => self.each(|[x1, y1, x2, y2]| [width - x2, y1, width - x1, y2]),
+            Op::VerticalFlip => self.each(|[x1, y1, x2, y2]| [x1, height - y2, x2, height - y1]),
+            Op::Crop { top, left, .. } => {
+                self.shift(-*left as f32, -*top as f32);
+                self.clamp();
+            }
+            Op::Pad { padding: [left, top, ..], .. } => {
+                self.shift(*left as f32, *top as f32);
+                self.clamp();
+            }
+            Op::Resize { height: new_height, width: new_width, .. } => {
+                let (x, y) = (*new_width as f32 / width, *new_height as f32 / height);
+                self.each(|[x1, y1, x2, y2]| [x1 * x, y1 * y, x2 * x, y2 * y]);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    fn each(&mut self, change: impl Fn([f32; 4]) -> [f32; 4]) {
+        self.boxes.iter_mut().for_each(|one| *one = change(*one));
+    }
+
+    fn shift(&mut self, x: f32, y: f32) {
+        self.each(|[x1, y1, x2, y2]| [x1 + x, y1 + y, x2 + x, y2 + y]);
+    }
+
+    fn clamp(&mut self) {
+        let (width, height) = (self.canvas.width as f32, self.canvas.height as f32);
+        self.each(|[x1, y1, x2, y2]| {
+            [x1.clamp(0.0, width), y1.clamp(0.0, height), x2.clamp(0.0, width), y2.clamp(0.0, height)]
+        });
+    }
+}
