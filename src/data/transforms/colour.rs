@@ -200,6 +200,11 @@ pub fn sharpness(image: Image, factor: f64) -> Image {
     out
 }
 
+/// The deviation that torchvision takes for a kernel of a size when none is given.
+pub fn default_sigma(size: usize) -> f64 {
+    size as f64 * 0.15 + 0.35
+}
+
 /// Blurs with a Gaussian of `kernel` = [x, y] pixels (odd) and `sigma` = [x, y]; edges are mirrored.
 pub fn gaussian_blur(image: &Image, kernel: [usize; 2], sigma: [f64; 2]) -> Image {
     let (width, height, c) = (image.width, image.height, image.channels);

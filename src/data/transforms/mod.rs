@@ -30,8 +30,9 @@ mod warp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use augment::{Magnitudes, Space, augment};
+pub use augment::{AugMix, AutoAugment, Magnitudes, RandAugment, Space, TrivialAugmentWide, augment};
 pub use boxes::Boxes;
+pub use colour::default_sigma;
 pub use op::{Erase, Op};
 pub use pad::PadMode;
 pub use pipeline::{Pipeline, Transforms};

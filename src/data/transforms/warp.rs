@@ -36,6 +36,17 @@ fn at([a, b, c, d, e, f]: [f64; 6], x: f64, y: f64) -> (f64, f64) {
     (a * x + b * y + c, d * x + e * y + f)
 }
 
+/// A point through a map.
+pub fn mapped(map: Map, x: f64, y: f64) -> (f64, f64) {
+    match map {
+        Map::Affine(matrix) => at(matrix, x, y),
+        Map::Perspective([a, b, c, d, e, f, g, h]) => {
+            let w = g * x + h * y + 1.0;
+            ((a * x + b * y + c) / w, (d * x + e * y + f) / w)
+        }
+    }
+}
+
 /// The map and the output's (height, width) of a rotation by `angle` degrees counter-clockwise. With `expand` the
 /// output holds the whole rotated image.
 pub fn rotation(
@@ -231,13 +242,7 @@ fn generic(image: &Image, map: Map, out: &mut Image, filter: impl Fn(&Image, &mu
     for y in 0..height {
         for x in 0..width {
             let (fx, fy) = (x as f64 + 0.5, y as f64 + 0.5);
-            let (from_x, from_y) = match map {
-                Map::Affine(matrix) => at(matrix, fx, fy),
-                Map::Perspective([a, b, c, d, e, f, g, h]) => {
-                    let w = g * fx + h * fy + 1.0;
-                    ((a * fx + b * fy + c) / w, (d * fx + e * fy + f) / w)
-                }
-            };
+            let (from_x, from_y) = mapped(map, fx, fy);
             let at = (y * width + x) * c;
             let inside = from_x >= 0.0 && from_x < image.width as f64 && from_y >= 0.0 && from_y < image.height as f64;
             if inside {
