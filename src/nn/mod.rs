@@ -12,6 +12,7 @@ pub mod layers;
 pub mod models;
 mod params;
 pub mod trace;
+pub mod weights;
 
 use tch::Tensor;
 

@@ -3,6 +3,7 @@
 //! Everything is made on the CPU and moved to the device when the network is complete ([`Params::settle`]): the
 //! initial values are drawn from the same generator, in the same order, wherever the network will run.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
@@ -185,14 +186,25 @@ impl Path {
     }
 
     /// Goes over the entries below this place in state-dict order, without gradient: the second initialisation that
-    /// many of torchvision's models do. `init` gets the full name and the tensor.
-    pub fn reinitialize(&self, mut init: impl FnMut(&str, &mut Tensor)) {
+    /// many of torchvision's models do. `init` gets the class name of the layer that the entry belongs to (empty for
+    /// an entry of no leaf layer), the entry's name in the layer (`weight`), and the tensor.
+    pub fn reinitialize(&self, mut init: impl FnMut(&str, &str, &mut Tensor)) {
+        let kinds: HashMap<String, &'static str> =
+            self.params.layers().iter().map(|label| (label.name.clone(), label.kind)).collect();
         let mut entries = self.params.entries();
         tch::no_grad(|| {
             for (name, entry) in entries.iter_mut().filter(|(name, _)| self.holds(name)) {
-                init(name, &mut entry.tensor);
+                let (layer, name) = name.rsplit_once('.').unwrap_or(("", name));
+                init(kinds.get(layer).copied().unwrap_or_default(), name, &mut entry.tensor);
             }
         });
+    }
+
+    /// Removes everything below this place: a head that Python makes (and draws) and then throws away.
+    pub fn remove(&self) {
+        self.params.entries().retain(|name, _| !self.holds(name));
+        let mut layers = self.params.layers.lock().unwrap_or_else(PoisonError::into_inner);
+        layers.retain(|label| label.name != self.prefix && !self.holds(&label.name));
     }
 
     fn register(&self, name: &str, tensor: Tensor, kind: EntryKind) -> Result<Tensor> {
@@ -216,8 +228,8 @@ mod tests {
         let params = Params::new(Device::Cpu);
         let root = params.root();
         let zero = |t: &mut Tensor| _ = t.zero_();
-        root.child("down").parameter("weight", &[1], zero).unwrap();
-        root.child("conv").parameter("weight", &[2, 2], zero).unwrap();
+        let _ = root.child("down").parameter("weight", &[1], zero).unwrap();
+        let _ = root.child("conv").parameter("weight", &[2, 2], zero).unwrap();
         root.child("down").move_last();
         assert_eq!(params.state_dict().keys().collect::<Vec<_>>(), ["conv.weight", "down.weight"]);
         let again = root.child("conv").parameter("weight", &[1], zero).unwrap_err();

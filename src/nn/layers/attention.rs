@@ -42,8 +42,8 @@ impl MultiheadAttention {
         let output = Linear::new(&output_path, dim, dim, bias)?;
         let weight = path.parameter("in_proj_weight", &[3 * dim, dim], init::xavier_uniform)?;
         let projection = bias.then(|| path.parameter("in_proj_bias", &[3 * dim], init::zeros)).transpose()?;
-        output_path.reinitialize(|name, t| {
-            if name.ends_with("bias") {
+        output_path.reinitialize(|_, name, t| {
+            if name == "bias" {
                 init::zeros(t);
             }
         });

@@ -2,6 +2,8 @@
 
 mod dense;
 mod small_cnn;
+mod timm;
+pub mod vision;
 
 use crate::registry::Registry;
 
@@ -10,4 +12,6 @@ pub fn register(registry: &mut Registry) {
     registry.add::<dense::SimpleDenseNetArgs>();
     registry.add::<dense::MlpArgs>();
     registry.add::<small_cnn::SmallCnnArgs>();
+    vision::register(registry);
+    timm::register(registry);
 }
