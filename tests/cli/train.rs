@@ -164,7 +164,7 @@ fn every_shipped_experiment_and_debug_config_runs() {
     for line in ["experiment=digits", "debug=default", "debug=limit", "debug=overfit trainer.max_epochs=2", "debug=profiler"] {
         place.ok(&format!("train {line} model.net.channels=[8] test=false"));
     }
-    for line in ["model=dense", "logger=[csv,jsonl]", "logger=many_loggers", "trainer=cpu", "callbacks=none logger=null"] {
+    for line in ["model=dense", "logger=[csv,jsonl]", "logger=many_loggers", "trainer=cpu", "callbacks=none logger=none"] {
         place.ok(&format!("train {line} trainer.fast_dev_run=2"));
     }
 }

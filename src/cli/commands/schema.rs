@@ -40,11 +40,12 @@ pub fn of_group(registry: &Registry, kind: &str, by_name: bool) -> Value {
     for entry in registry.entries() {
         let mut schema = (entry.schema)().to_value();
         open_up(&mut schema);
-        if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            fields.insert("_target_".into(), json!({ "enum": entry.targets }));
-            for key in ["_partial_", "_recursive_", "_convert_", "_args_"] {
-                fields.insert(key.into(), json!({}));
-            }
+        if !schema["properties"].is_object() {
+            schema["properties"] = json!({});
+        }
+        schema["properties"]["_target_"] = json!({ "enum": entry.targets });
+        for key in ["_partial_", "_recursive_", "_convert_", "_args_"] {
+            schema["properties"][key] = json!({});
         }
         definitions.insert(entry.target().to_owned(), schema);
     }
