@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::command::COMMANDS;
 use super::compose::Request;
-use crate::config::{Config, Node, Value};
+use crate::config::{Config, Node, Resolvers, Value};
 use crate::error::{Error, Result};
 
 const BASH: &str = r#"_runner() {
@@ -53,7 +53,7 @@ pub fn script(shell: &str) -> Result<String> {
 }
 
 /// What the last of `words` can become.
-pub fn candidates(words: &[String]) -> Vec<String> {
+pub fn candidates(words: &[String], resolvers: &Resolvers) -> Vec<String> {
     let Some((current, before)) = words.split_last() else { return Vec::new() };
     let mut found = Vec::new();
     if before.iter().all(|word| word.starts_with('-')) && !current.contains(['=', '.', '-']) {
@@ -63,8 +63,8 @@ pub fn candidates(words: &[String]) -> Vec<String> {
         return flags().into_iter().filter(|flag| flag.starts_with(current.as_str())).collect();
     }
     // What stands before may not be complete or right yet: complete as if it were not there then.
-    let composed = Args::read(before.iter().cloned()).ok().and_then(|args| Request::new(args).ok()?.compose().ok());
-    let composed = composed.or_else(|| Request::new(Args::read([]).ok()?).ok()?.compose().ok());
+    let composed = Args::read(before.iter().cloned()).ok().and_then(|args| Request::new(args, resolvers).ok()?.compose().ok());
+    let composed = composed.or_else(|| Request::new(Args::read([]).ok()?, resolvers).ok()?.compose().ok());
     if let Some(composed) = composed {
         of_config(composed.config(), current, &mut found);
     }

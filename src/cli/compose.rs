@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::Args;
 use super::command::Command;
-use crate::config::{Composer, Config, Facts, Key, Map, Node, Place, Problem, SourceKind, Sources, emit, overrides};
+use crate::config::{Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides};
 use crate::error::{Error, Result};
 use crate::run::RunDir;
 
@@ -19,6 +19,7 @@ pub struct Request {
     /// The overrides, as typed.
     pub overrides: Vec<String>,
     composer: Composer,
+    resolvers: Resolvers,
 }
 
 /// A composed config with what depends on it.
@@ -35,10 +36,10 @@ impl Request {
     ///
     /// # Errors
     /// An unknown command, a config folder that is not there.
-    pub fn new(args: Args) -> Result<Self> {
+    pub fn new(args: Args, resolvers: &Resolvers) -> Result<Self> {
         let (command, words, overrides) = Command::split(&args.free)?;
-        let composer = Composer::new(search_path(&args, None)?, facts(command));
-        Ok(Request { args, command, words, overrides, composer })
+        let composer = Composer::new(search_path(&args, None)?, facts(command)).with_resolvers(resolvers.clone());
+        Ok(Request { args, command, words, overrides, composer, resolvers: resolvers.clone() })
     }
 
     /// The primary config's name.
@@ -48,6 +49,12 @@ impl Request {
             None if self.command.evaluates() => "eval",
             None => "train",
         }
+    }
+
+    /// The same command without its overrides.
+    pub fn bare(&self) -> Result<Self> {
+        let free = vec![self.command.name().to_owned()];
+        Request::new(Args { free, ..self.args.clone() }, &self.resolvers)
     }
 
     /// The composer, with the search path.
@@ -72,7 +79,8 @@ impl Request {
         // The saved tree is the job's; where the run goes is again this program's business.
         let head = if text.contains("\npaths:") || text.starts_with("paths:") { "defaults:\n- hydra: default\n- _self_\n" } else { "" };
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
-        let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command));
+        let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command))
+            .with_resolvers(self.resolvers.clone());
         let parsed = overrides::parse_all(&self.overrides)?;
         let config = composer.compose(Some(SAVED), &parsed)?;
         Ok(Composed { config, run_dir: self.args.run_dir.clone() })

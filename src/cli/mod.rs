@@ -16,6 +16,7 @@ mod show;
 
 use std::process::ExitCode;
 
+use crate::config::Resolvers;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use args::Args;
@@ -24,7 +25,7 @@ use compose::Request;
 
 /// The whole program with these components.
 pub fn main(registry: Registry) -> ExitCode {
-    exit(|request| match show::answer(request)? {
+    exit(registry.resolvers(), |request| match show::answer(request)? {
         Some(code) => Ok(code),
         None => compute(request, &registry),
     })
@@ -32,17 +33,17 @@ pub fn main(registry: Registry) -> ExitCode {
 
 /// The program without libtorch: what needs it is done by `runner-engine` beside this program.
 pub fn front() -> ExitCode {
-    exit(|request| match show::answer(request)? {
+    exit(&Resolvers::new(), |request| match show::answer(request)? {
         Some(code) => Ok(code),
         None => start_engine(),
     })
 }
 
 /// Exit codes: 0 done, 1 a run failed, 2 a request that cannot be right, 130 interrupted.
-fn exit(work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
+fn exit(resolvers: &Resolvers, work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("--complete", words)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        completion::candidates(words).iter().for_each(|candidate| println!("{candidate}"));
+        completion::candidates(words, resolvers).iter().for_each(|candidate| println!("{candidate}"));
         return ExitCode::SUCCESS;
     }
     let code = match Args::read(arguments) {
@@ -50,13 +51,16 @@ fn exit(work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
             let _ = error.print();
             2
         }
-        Ok(args) => Request::new(args).and_then(|request| work(&request)).unwrap_or_else(|error| problem::report(&error)),
+        Ok(args) => Request::new(args, resolvers).and_then(|request| work(&request)).unwrap_or_else(|error| problem::report(&error)),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 fn compute(request: &Request, registry: &Registry) -> Result<i32> {
     use crate::data::Split;
+    if request.args.info == Some(args::Info::Plan) {
+        return commands::check::plan(&request.compose()?, registry);
+    }
     if request.is_multirun()? {
         return commands::sweep::sweep(request, registry);
     }

@@ -105,8 +105,7 @@ fn show_jobs(request: &Request) -> Result<String> {
 fn filled(request: &Request, template: &str) -> Result<String> {
     // Help must come even when the overrides make no sense.
     let composed = request.compose().or_else(|_| {
-        let bare = Args { free: vec![request.command.name().to_owned()], ..request.args.clone() };
-        Request::new(bare)?.compose()
+        request.bare()?.compose()
     })?;
     let config = composed.config();
     let text = config.value(template)?.and_then(|node| node.as_str().map(str::to_owned)).unwrap_or_default();

@@ -3,13 +3,18 @@
 use std::f32::consts::PI;
 use std::sync::Arc;
 
+use runner::config::Value;
 use runner::data::{DataContext, DataFacts, DataModule, DataModuleKind, Dataset, Loader, Sample, SampleKey, Split};
 use runner::nn::{Module, Net, NetSpec, Path, layers::Linear};
 use runner::prelude::*;
 use runner::tch::Tensor;
 
 fn main() -> std::process::ExitCode {
-    runner::main(Registry::builtin().with::<Moons>().with::<TwoLayers>())
+    let registry = Registry::builtin().with::<Moons>().with::<TwoLayers>();
+    runner::main(registry.with_resolver("twice", |arguments| match arguments {
+        [Value::Int(i)] => Ok(Value::Int(2 * i)),
+        _ => Err("twice takes one whole number".to_owned()),
+    }))
 }
 
 /// Points on two interleaved half circles.
