@@ -12,13 +12,12 @@
 //! |---|---|
 //! | [`config`], [`error`] | the tree with its origins; problems; errors |
 //! | [`run`], [`native`] | the run folder; the C++ shim, the only unsafe code |
-//! | [`registry`] | names to components: typed arguments, slots, checks |
-//! | [`tensor`] | helpers over tch |
-//! | [`checkpoint`], [`nn`], [`optim`], [`losses`], [`metrics`], [`data`] | what a task is made of |
+//! | [`registry`], [`sweep`] | names to components: typed arguments, slots, checks; the record of many runs |
+//! | [`tensor`], [`checkpoint`] | helpers over tch; weights and state on disk |
+//! | [`nn`], [`optim`], [`losses`], [`metrics`], [`data`] | what a task is made of |
 //! | [`train`] | tasks, callbacks, loggers as traits; the loops |
 //! | [`tasks`], [`callbacks`], [`loggers`] | the built-in ones |
 //! | [`plan`] | the typed plan of a run |
-//! | [`sweep`] | many runs |
 //! | [`cli`] | the command line |
 //!
 //! # A crate of your own

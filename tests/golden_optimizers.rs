@@ -28,7 +28,13 @@ fn optimizers() {
             let value = golden::number(&case.args["clip_value"]).ok_or_else(|| Error::failed("no clip_value"))?;
             clip_grad_value(params, value).map(|()| None)
         }),
-        _ => steps(case, &registry),
+        _ => {
+            let whole = steps(case, &registry, None)?;
+            // The same again, resumed from saved state in the middle, must be equal to the last bit.
+            let resumed = steps(case, &registry, Some(6))?;
+            assert_eq!(bits(&whole), bits(&resumed), "{}: resumed", case.id);
+            Ok(whole)
+        }
     });
 }
 
@@ -55,12 +61,17 @@ fn clip(case: &Case, clip: impl FnOnce(Vec<&Tensor>) -> Result<Option<Tensor>>) 
     Ok(Got::Map(got))
 }
 
-fn steps(case: &Case, registry: &Registry) -> Result<Got> {
-    let spec = golden::component::<OptimizerKind>(registry, &case.target, &case.args)?;
-    let mut params = tensors(&case.inputs["init"])?;
-    for tensor in params.values_mut() {
-        *tensor = tensor.set_requires_grad(true);
+/// All numbers of a result, exactly.
+fn bits(got: &Got) -> Vec<f64> {
+    match got {
+        Got::Map(map) => map.values().flat_map(bits).collect(),
+        Got::Tensor(tensor) => Vec::try_from(tensor.to_kind(tch::Kind::Double).view(-1)).unwrap_or_default(),
+        _ => Vec::new(),
     }
+}
+
+/// Groups of a case's parameters with their own options.
+fn groups(case: &Case, params: &IndexMap<String, Tensor>) -> Vec<ParamGroup> {
     let groups = case.inputs["param_groups"].as_array().into_iter().flatten().map(|group| {
         let names = group["params"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let options = group.as_object().into_iter().flatten().filter(|(name, _)| *name != "params");
@@ -69,10 +80,28 @@ fn steps(case: &Case, registry: &Registry) -> Result<Got> {
             options: options.map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     });
-    let mut optimizer = spec.make(groups.collect())?;
+    groups.collect()
+}
+
+/// The parameters after the steps that are asked for. With `resume`, the optimizer is made anew after so many steps.
+fn steps(case: &Case, registry: &Registry, resume: Option<usize>) -> Result<Got> {
+    let spec = golden::component::<OptimizerKind>(registry, &case.target, &case.args)?;
+    let mut params = tensors(&case.inputs["init"])?;
+    for tensor in params.values_mut() {
+        *tensor = tensor.set_requires_grad(true);
+    }
+    let mut optimizer = spec.make(groups(case, &params))?;
     let mut after = IndexMap::new();
     for (i, grads) in case.inputs["grads"].as_array().into_iter().flatten().enumerate() {
         let step = (i + 1).to_string();
+        if resume == Some(i) {
+            let mut saved = optimizer.state();
+            for tensor in saved.tensors.values_mut() {
+                *tensor = tensor.copy();
+            }
+            optimizer = spec.make(groups(case, &params))?;
+            optimizer.restore(&saved)?;
+        }
         if let Some(lr) = golden::number(&case.inputs["lr_at"][&step]) {
             optimizer.groups_mut().iter_mut().for_each(|group| group.lr = lr);
         }

@@ -16,7 +16,7 @@ const PREFIX: &str = ".writing-";
 ///
 /// # Errors
 /// What `fill` says, or that the disk refuses, with the path.
-pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+pub fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>) -> Result<()> {
     let failed = |error: std::io::Error| Error::io("write", path, error);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -8,11 +8,13 @@
 
 pub mod atomic;
 mod bytes;
+pub mod pickle;
 pub mod safetensors;
 mod state;
 mod weights;
 
 pub use bytes::Bytes;
+pub use pickle::{TorchFile, write_pt};
 pub use safetensors::{Snapshot, TensorFile};
 pub use state::{Checkpoint, FORMAT_VERSION, STATE_PREFIX};
-pub use weights::{Fit, KeyMap, LoadOptions, Report, ShapeClash, load_weights};
+pub use weights::{Fit, KeyMap, LoadOptions, Report, ShapeClash, load_weights, read_weights};

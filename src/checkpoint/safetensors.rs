@@ -4,6 +4,7 @@
 //! metadata begins with `blake3`, the BLAKE3 hash of all other bytes of the file (the 64 digits themselves are left
 //! out). A file without it, written by somebody else, is read all the same; its structure alone shows a truncation.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ::safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
@@ -244,7 +245,7 @@ fn in_words(error: &SafeTensorError, bytes: &[u8]) -> String {
         SafeTensorError::HeaderTooSmall if bytes.is_empty() => "it is empty".into(),
         SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
             let declared = bytes.first_chunk::<LENGTH>().map(|length| u64::from_le_bytes(*length));
-            let header_fits = declared.is_some_and(|n| n < bytes.len() as u64);
+            let header_fits = declared.is_some_and(|n| n.saturating_add(LENGTH as u64) <= bytes.len() as u64);
             let looks_right = bytes.get(LENGTH) == Some(&b'{');
             match (looks_right, header_fits, extent(bytes)) {
                 (true, true, Some(whole)) if whole > bytes.len() => {

@@ -6,9 +6,8 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 use tch::Tensor;
 
-use super::{LoadOptions, Snapshot, TensorFile, load_weights};
+use super::{Snapshot, TensorFile};
 use crate::error::{Context, Error, Result};
-use crate::nn::Params;
 use crate::tensor::State;
 
 /// Below this come the tensors that are not weights: `runner/optimizer.0.state.3.exp_avg`.
@@ -128,15 +127,6 @@ impl Checkpoint {
     /// As [`Checkpoint::read`].
     pub fn read_info(path: &Path) -> Result<IndexMap<String, String>> {
         Self::info_of(&TensorFile::open(path)?).map(|(info, _)| info)
-    }
-
-    /// Puts the weights into a network, which must have exactly these parameters and buffers.
-    ///
-    /// # Errors
-    /// When it has others, or of other shapes; the message names the first few. Nothing has been changed then.
-    pub fn load_weights(&self, params: &Params) -> Result<()> {
-        let options = LoadOptions::default();
-        load_weights(&params.state_dict(), &self.weights, &options).map(drop)
     }
 
     /// The state of the part `name`, or an error that names it.

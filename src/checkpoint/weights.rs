@@ -1,11 +1,30 @@
 //! Weights by name into a network that is already made.
 
 use std::fmt;
+use std::path::Path;
 
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
+use super::{Bytes, STATE_PREFIX, TensorFile, TorchFile};
 use crate::error::{Error, Result};
+
+/// The weights in a file of any known form: safetensors, a checkpoint of runner's, what `torch.save` writes, Lightning's
+/// `.ckpt`. What is no weight is left out. `place` says where in a PyTorch file they lie, with dots
+/// ([`TorchFile::state_dict`]).
+///
+/// # Errors
+/// When the file is missing, damaged, of another form, or a program; the message names it and says which.
+pub fn read_weights(path: &Path, place: Option<&str>) -> Result<IndexMap<String, Tensor>> {
+    let bytes = Bytes::open(path)?;
+    // A safetensors file begins with a length and a JSON mapping.
+    if bytes.get(8) == Some(&b'{') {
+        let file = TensorFile::of(bytes, path)?;
+        let weights = file.names().filter(|name| !name.starts_with(STATE_PREFIX));
+        return weights.map(|name| Ok((name.to_owned(), file.tensor(name)?))).collect();
+    }
+    TorchFile::of(bytes, path)?.state_dict(place)
+}
 
 /// How the names in a file become names of the network.
 #[derive(Clone, Debug, Default)]

@@ -87,6 +87,10 @@ fn start_engine() -> Result<i32> {
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt;
+        // The run's record shows what was typed, not how it was carried out.
+        if let Some(name) = std::env::args_os().next() {
+            command.arg0(name);
+        }
         Err(missing(command.exec()))
     }
     #[cfg(not(unix))]

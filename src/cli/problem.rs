@@ -106,7 +106,7 @@ mod tests {
         let source = Arc::new(Source { kind: SourceKind::File("conf/a.yaml".into()), text });
         let problem = Problem::new("unknown argument `learning_rate` for torch.optim.Adam")
             .at(KeyPath::root().key("model").key("optimizer").key("learning_rate"))
-            .from(&Origin { source, line: 3, column: 5, key: None })
+            .from(&Origin { source, line: 3, column: 5, key: (0, 0) })
             .width(13)
             .label("did you mean `lr`?");
         let text = render(&Error::from(problem), false);

@@ -4,11 +4,16 @@
 //! replaced by anything. `???` never overwrites. A mapping and a list do not go together. A mapping merged onto an
 //! interpolation of a container first copies what that refers to.
 
+use std::collections::HashSet;
+
 use super::node::{Key, KeyPath, Map, Node, Origin, Segment, Value};
 use super::problem::Problem;
 
 /// How deep a config may nest.
 pub const MAX_NESTING: usize = 256;
+
+/// How many interpolations one merge may look up: each starts it again.
+const MAX_REFERENCES: usize = 4000;
 
 /// Whether keys may be new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +72,9 @@ pub(super) fn into_node(
 fn with_references(
     root: &mut Node,
     dereference: &Dereference,
-    mut attempt: impl FnMut(&mut Node, &[KeyPath]) -> Result<(), Stop>,
+    mut attempt: impl FnMut(&mut Node, &HashSet<KeyPath>) -> Result<(), Stop>,
 ) -> Result<(), Problem> {
-    let mut seen: Vec<KeyPath> = Vec::new();
+    let mut seen: HashSet<KeyPath> = HashSet::new();
     loop {
         match attempt(root, &seen) {
             Ok(()) => return Ok(()),
@@ -80,7 +85,11 @@ fn with_references(
                 {
                     *target = copy;
                 }
-                seen.push(path);
+                if seen.len() >= MAX_REFERENCES {
+                    let message = format!("one file is merged onto more than {MAX_REFERENCES} interpolations");
+                    return Err(Problem::new(message).at(path));
+                }
+                seen.insert(path);
             }
         }
     }
@@ -98,7 +107,7 @@ pub(super) fn node_mut<'n>(root: &'n mut Node, path: &KeyPath) -> Option<&'n mut
 struct Merge<'s> {
     keys: Keys,
     /// Interpolations that have been looked up already.
-    seen: &'s [KeyPath],
+    seen: &'s HashSet<KeyPath>,
     path: KeyPath,
 }
 
@@ -136,7 +145,7 @@ fn wrap(keys: &[Key], source: &Node) -> Node {
 }
 
 impl<'s> Merge<'s> {
-    fn new(keys: Keys, seen: &'s [KeyPath]) -> Self {
+    fn new(keys: Keys, seen: &'s HashSet<KeyPath>) -> Self {
         Merge { keys, seen, path: KeyPath::root() }
     }
 

@@ -25,3 +25,6 @@ pub use node::{Key, KeyPath, Map, Node, Origin, Segment, Source, SourceKind, Val
 pub use problem::{Problem, Problems};
 pub use resolvers::Resolvers;
 pub use sources::{Place, Sources};
+
+#[cfg(test)]
+mod tests;

@@ -34,9 +34,15 @@ pub struct Place {
 #[derive(Clone, Debug)]
 enum Root {
     Folder(PathBuf),
-    Embedded { dir: &'static Dir<'static>, below: &'static str },
+    Embedded {
+        dir: &'static Dir<'static>,
+        below: &'static str,
+    },
     /// One file that exists only here: the config saved in a checkpoint.
-    Text { name: String, source: Arc<Source> },
+    Text {
+        name: String,
+        source: Arc<Source>,
+    },
 }
 
 type Read = Result<Option<Arc<Document>>, Problems>;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::registry::{Build, Check, Component, Fraction, Ignored, IntOrFloat, Kind, NonNegative, OneOrMany, Switch};
 
@@ -416,6 +417,16 @@ impl TrainerArgs {
     /// Every how many steps values go to the loggers; 0 is never.
     pub fn log_every(&self) -> u64 {
         self.log_every_n_steps.unwrap_or(50)
+    }
+
+    /// How much of a split is used, and the argument that says so.
+    pub fn limit(&self, split: Split) -> (Option<IntOrFloat>, &'static str) {
+        match split {
+            Split::Train => (self.limit_train_batches, "limit_train_batches"),
+            Split::Val => (self.limit_val_batches, "limit_val_batches"),
+            Split::Test => (self.limit_test_batches, "limit_test_batches"),
+            Split::Predict => (self.limit_predict_batches, "limit_predict_batches"),
+        }
     }
 
     /// The device to compute on.

@@ -178,10 +178,11 @@ impl Trainer {
                     }
                     _ => {}
                 },
-                Request::Link { path, target } => crate::run::write_atomic(
-                    &path,
-                    target.file_name().unwrap_or_default().to_string_lossy().as_bytes(),
-                )?,
+                Request::Link { path, target } => {
+                    if crate::run::link_atomic(&target, &path).is_err() {
+                        self.save(task, &path, false)?;
+                    }
+                }
             }
         }
         Ok(())

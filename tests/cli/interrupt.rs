@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::runner::{Place, json};
 
-const ENDLESS: &str = "train trainer.max_epochs=-1 model.net.channels=[8] callbacks.early_stopping.patience=1000000";
+const ENDLESS: &str = "train trainer.max_epochs=-1 model.scheduler=null model.net.channels=[8] callbacks.early_stopping.patience=1000000";
 
 fn interrupt(child: &Child) {
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
@@ -37,7 +37,7 @@ fn the_first_saves_and_says_so_and_the_run_can_go_on() {
     let steps = results["steps"].as_u64().unwrap();
     let last = run.join("checkpoints/last.ckpt");
     let other = Place::new();
-    other.ok(&format!("train ckpt_path={} model.net.channels=[8] trainer.max_epochs=-1 trainer.max_steps={} test=false", last.display(), steps + 1));
+    other.ok(&format!("train ckpt_path={} model.net.channels=[8] model.scheduler=null trainer.max_epochs=-1 trainer.max_steps={} test=false", last.display(), steps + 1));
     assert_eq!(json(&other.only_run("train").join("results.json"))["steps"].as_u64(), Some(steps + 1));
 }
 

@@ -124,7 +124,7 @@ fn limits_intervals_and_accumulation_count_as_in_lightning() {
     let place = Place::new();
     place.ok(
         "train trainer.max_epochs=2 trainer.limit_train_batches=6 trainer.limit_val_batches=1 trainer.limit_test_batches=1 \
-         +trainer.accumulate_grad_batches=4 +trainer.val_check_interval=3 model.net.channels=[8]",
+         trainer.accumulate_grad_batches=4 trainer.val_check_interval=3 model.net.channels=[8]",
     );
     let run = place.only_run("train");
     // Six batches in windows of four: steps after the fourth and the last, twice.
@@ -150,7 +150,7 @@ fn early_stopping_waits_for_min_epochs() {
 #[test]
 fn a_not_finite_loss_is_named_and_the_run_says_that_it_failed() {
     let place = Place::new();
-    let call = place.run("train model.optimizer.lr=1e30 +trainer.detect_anomaly=true model.scheduler=null trainer.max_epochs=2");
+    let call = place.run("train model.optimizer.lr=1e30 trainer.detect_anomaly=true model.scheduler=null trainer.max_epochs=2");
     assert_eq!(call.code, 1);
     assert!(call.err.contains("epoch 0, batch "), "{}", call.err);
     let results = json(&place.only_run("train").join("results.json"));
@@ -164,7 +164,7 @@ fn every_shipped_experiment_and_debug_config_runs() {
     for line in ["experiment=digits", "debug=default", "debug=limit", "debug=overfit trainer.max_epochs=2", "debug=profiler"] {
         place.ok(&format!("train {line} model.net.channels=[8] test=false"));
     }
-    for line in ["model=dense", "logger=[csv,jsonl]", "logger=many_loggers", "trainer=cpu", "callbacks=none logger=null"] {
+    for line in ["model=dense", "logger=[csv,jsonl]", "logger=many_loggers", "trainer=cpu", "callbacks=none logger=none"] {
         place.ok(&format!("train {line} trainer.fast_dev_run=2"));
     }
 }

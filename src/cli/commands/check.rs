@@ -13,12 +13,8 @@ pub fn check(composed: &Composed, registry: &Registry) -> Result<i32> {
     let facts = prepared.data.facts();
     for split in [Split::Train, Split::Val, Split::Test] {
         if let Some(loader) = prepared.data.loader(split)? {
-            let limit = match split {
-                Split::Train => prepared.args.limit_train_batches,
-                Split::Val => prepared.args.limit_val_batches,
-                Split::Test | Split::Predict => prepared.args.limit_test_batches,
-            };
-            let batches = limited(loader.batches(), limit, &format!("limit_{}_batches", split.name()))?;
+            let (limit, name) = prepared.args.limit(split);
+            let batches = limited(loader.batches(), limit, name)?;
             println!("{:6} {:>8} samples  {batches:>6} batches", split.name(), loader.dataset.len());
         }
     }

@@ -54,7 +54,7 @@ pub fn weights(path: &Path) -> Result<IndexMap<String, Tensor>> {
 pub fn load_into(params: &Params, path: &Path) -> Result<()> {
     load_weights(&params.state_dict(), &weights(path)?, &LoadOptions::default()).map(drop).map_err(|error| {
         let text = error.to_string();
-        Error::request(format!("the checkpoint {} does not fit the network: {text}", path.display()))
+        Error::request(format!("the checkpoint {} cannot be used: {text}", path.display()))
             .help("use the config that it was trained with, or another checkpoint")
     })
 }

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::nn::Dims;
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
-use crate::run::{Events, Manifest, Results, RunDir, start_logging};
-use crate::train::{Best, Callback, Logger, Status, StopFlag, Task, Trainer, TrainerArgs};
+use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
+use crate::train::{Best, Callback, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited};
 
 /// A run that is ready to compute.
 pub struct Run {
@@ -100,6 +100,7 @@ impl Prepared {
         if trains {
             check_monitors_of(&checked.plan, task.as_ref(), &args, &config)?;
         }
+        check_limits(data.as_ref(), &args)?;
         Ok(Prepared { task, data, args, settings, device, seed, folder, notes: checked.notes })
     }
 }
@@ -169,7 +170,7 @@ impl Run {
         self.results.status = name.into();
         if let Err(error) = &outcome {
             self.results.reason = Some(error.to_string());
-            tracing::error!("{error}");
+            tracing::error!(target: OUTCOME, "{error}");
         }
         let numbers = self.trainer.metrics.iter().map(|(name, value)| (name.clone(), Results::number(*value)));
         self.results.metrics = numbers.collect();
@@ -188,6 +189,17 @@ impl Run {
         self.events.record(name, json!({ "reason": self.results.reason }));
         outcome.map(|value| (value, self.results, self.dir))
     }
+}
+
+/// Limits that leave nothing of a split are refused before anything starts.
+fn check_limits(data: &dyn DataModule, args: &TrainerArgs) -> Result<()> {
+    for split in [Split::Train, Split::Val, Split::Test, Split::Predict] {
+        if let Some(loader) = data.loader(split)? {
+            let (limit, name) = args.limit(split);
+            limited(loader.batches(), limit, name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Every `monitor` of a callback names a metric that will be logged.

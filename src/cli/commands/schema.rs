@@ -40,11 +40,12 @@ pub fn of_group(registry: &Registry, kind: &str, by_name: bool) -> Value {
     for entry in registry.entries() {
         let mut schema = (entry.schema)().to_value();
         open_up(&mut schema);
-        if let Some(fields) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-            fields.insert("_target_".into(), json!({ "enum": entry.targets }));
-            for key in ["_partial_", "_recursive_", "_convert_", "_args_"] {
-                fields.insert(key.into(), json!({}));
-            }
+        if !schema["properties"].is_object() {
+            schema["properties"] = json!({});
+        }
+        schema["properties"]["_target_"] = json!({ "enum": entry.targets });
+        for key in ["_partial_", "_recursive_", "_convert_", "_args_"] {
+            schema["properties"][key] = json!({});
         }
         definitions.insert(entry.target().to_owned(), schema);
     }
@@ -60,11 +61,11 @@ pub fn of_group(registry: &Registry, kind: &str, by_name: bool) -> Value {
             registry.entries().filter(|entry| entry.kind.name == of).flat_map(|entry| entry.targets).copied().collect();
         let all: Vec<Value> = choices.collect();
         definitions.insert(
-            format!("kind {of}"),
+            definition(of),
             json!({ "type": "object", "properties": { "_target_": { "examples": names } }, "allOf": all }),
         );
     }
-    let component = json!({ "$ref": format!("#/$defs/kind {kind}") });
+    let component = json!({ "$ref": format!("#/$defs/{}", definition(kind)) });
     let mut root = if by_name {
         json!({ "type": ["object", "null"], "additionalProperties": { "anyOf": [component, { "type": ["null", "array"] }] } })
     } else {
@@ -73,6 +74,11 @@ pub fn of_group(registry: &Registry, kind: &str, by_name: bool) -> Value {
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["$defs"] = Value::Object(definitions);
     root
+}
+
+/// The name of the definition of a kind; a reference holds no blanks.
+fn definition(kind: &str) -> String {
+    format!("any_{}", kind.replace(' ', "_"))
 }
 
 /// Makes a component's schema one of a config file: any value may be an interpolation or still missing, no argument
@@ -100,7 +106,7 @@ fn open_up(schema: &mut Value) {
 /// Replaces slots, however deep, by references to their kind.
 fn slots(schema: &mut Value) {
     if let Some(kind) = schema.get("x-kind").and_then(Value::as_str) {
-        *schema = json!({ "$ref": format!("#/$defs/kind {kind}") });
+        *schema = json!({ "$ref": format!("#/$defs/{}", definition(kind)) });
         return;
     }
     match schema {

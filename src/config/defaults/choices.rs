@@ -2,6 +2,7 @@
 
 use indexmap::{IndexMap, IndexSet};
 
+use super::group_kind;
 use super::item::{Item, ItemKind};
 use crate::config::document::Choice;
 use crate::config::interpolate::nearest::{alike, either};
@@ -45,19 +46,18 @@ pub(super) struct Choices {
 
 impl Choices {
     /// Tells group choices from overrides of keys.
-    pub fn new(sources: &Sources, overrides: &[Override]) -> Result<Self, Problems> {
+    pub fn new(sources: &Sources, primary: Option<&str>, overrides: &[Override]) -> Result<Self, Problems> {
         let mut choices = Choices::default();
         let mut problems = Problems::default();
         for (number, item) in overrides.iter().enumerate().filter(|(_, item)| !item.is_sweep()) {
-            if let Err(problem) = choices.sort(sources, number, item) {
+            if let Err(problem) = choices.sort(sources, group_kind(sources, primary, item), number, item) {
                 problems.push(problem);
             }
         }
         problems.or(choices)
     }
 
-    fn sort(&mut self, sources: &Sources, number: usize, item: &Override) -> Result<(), Problem> {
-        let kind = if item.is_path { GroupKind::No } else { sources.group_kind(&item.key) };
+    fn sort(&mut self, sources: &Sources, kind: GroupKind, number: usize, item: &Override) -> Result<(), Problem> {
         let is_extension = matches!(item.value, Some(OverrideValue::Extend(_)));
         if kind == GroupKind::No || is_extension {
             self.config_overrides.push(number);

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use indexmap::IndexMap;
 
-use super::document::Choice;
+use super::document::{Choice, EntryKind};
 use super::node::Origin;
 use super::overrides::{Override, OverrideValue};
 use super::problem::{Problem, Problems};
@@ -70,7 +70,7 @@ pub fn defaults_list(
     overrides: &[Override],
     skip_missing: bool,
 ) -> Result<(DefaultsList, Vec<usize>), Problems> {
-    let mut choices = Choices::new(sources, overrides)?;
+    let mut choices = Choices::new(sources, primary, overrides)?;
     let roots = Walk::new(sources, resolvers, &mut choices, skip_missing).roots(primary)?;
     let mut list = DefaultsList::default();
     let mut groups = HashSet::new();
@@ -81,6 +81,23 @@ pub fn defaults_list(
     choices.check_used(sources).or(())?;
     list.choices = choices.known;
     Ok((list, choices.config_overrides))
+}
+
+/// Whether an override is about a group. A group that only the shipped configs have may also be a key of the user's
+/// own tree; it is a group for certain when the primary config lists it.
+fn group_kind(sources: &Sources, primary: Option<&str>, item: &Override) -> GroupKind {
+    if item.is_path {
+        return GroupKind::No;
+    }
+    let kind = sources.group_kind(&item.key);
+    let lists = |name: &str| {
+        let Ok(Some(document)) = sources.load(name) else { return false };
+        document.defaults.iter().any(|entry| match &entry.kind {
+            EntryKind::Group { group, .. } => *group == item.key,
+            EntryKind::Config(_) => false,
+        })
+    };
+    if kind == GroupKind::Shipped && primary.is_some_and(lists) { GroupKind::Yes } else { kind }
 }
 
 /// Two command lines with the same signature make the same list: it names what is asked of groups. With it come the
@@ -94,8 +111,7 @@ pub fn signature(
     let mut signature = format!("{primary:?} {skip_missing}");
     let mut keys = Vec::new();
     for (number, item) in overrides.iter().enumerate().filter(|(_, item)| !item.is_sweep()) {
-        let kind = if item.is_path { GroupKind::No } else { sources.group_kind(&item.key) };
-        match (kind, &item.value) {
+        match (group_kind(sources, primary, item), &item.value) {
             (GroupKind::Shipped, _) => return None,
             (GroupKind::No, _) | (_, Some(OverrideValue::Extend(_))) => keys.push(number),
             _ if item.to_node().is_some_and(|node| node.as_map().is_some()) => keys.push(number),

@@ -12,6 +12,7 @@ mod element;
 mod fnmatch;
 mod functions;
 mod grammar;
+mod head;
 mod key;
 mod lexer;
 mod range;

@@ -163,7 +163,7 @@ impl<'a> Builder<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let text = self.check_scalar(&text, style, span, anchor > 0)?;
-                let built = self.scalar(&text, style, tag.as_deref(), origin, width(span))?;
+                let built = self.scalar(text, style, tag.as_deref(), origin, width(span))?;
                 self.finish(built, anchor)?;
             }
             Event::Alias(id) => {
@@ -237,9 +237,8 @@ impl<'a> Builder<'a> {
         self.strict.enter(span, anchor > 0).map_err(|refusal| self.refuse(refusal))?;
         let in_flow = self.strict.is_bracket(span) || self.stack.last().is_some_and(|frame| frame.in_flow);
         let own_tag = if matches!(body, Body::List(_)) { "seq" } else { "map" };
-        if let Some(tag) =
-            tag.filter(|tag| !is_non_specific(tag) && !(tag.is_yaml_core_schema() && tag.suffix == own_tag))
-        {
+        let is_known = |tag: &Tag| is_non_specific(tag) || (tag.is_yaml_core_schema() && tag.suffix == own_tag);
+        if let Some(tag) = tag.filter(|tag| !is_known(tag)) {
             return Err(unknown_tag(tag, &origin));
         }
         if self.stack.len() >= MAX_DEPTH {

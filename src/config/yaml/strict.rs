@@ -227,7 +227,8 @@ impl<'a> Mended<'a> {
         let strict = Strict::new(&self.text);
         let start = strict.offset(error.marker().line(), error.marker().col());
         let len = quoted_len(&self.text[start..]);
-        if len == 0 { lines } else { strict.place(start + len - 1).0 }
+        let breaks = self.text[start..start + len].matches('\n').count();
+        (error.marker().line() + breaks).min(lines)
     }
 }
 

@@ -91,6 +91,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ("a: [???, 1]\n", &["`?`", ":1:5", "'???'"]),
         ("a: {x: :b}\n", &["`:`", ":1:8"]),
         ("a: &x 1\nb: &x 2\n", &["`x`", "twice", ":2:5"]),
+        ("a:\n  b: 'x\nyé", &["not valid YAML"]),
         ("- &paint: oil\n", &["anchor", ":1:4"]),
         ("a:\n  b: [1,\n2,\n???]\n", &["`?`", ":4:1"]),
         ("a: [1, 2\n", &["not valid YAML"]),

@@ -1,5 +1,7 @@
 //! Boxes carried along by operations, as `torchvision.transforms.v2` carries `BoundingBoxes`.
 
+use super::op::rotation;
+use super::warp::{self, Map};
 use super::{Canvas, Op};
 
 /// Boxes `[x1, y1, x2, y2]` in pixels, on a picture of a size.
@@ -32,9 +34,34 @@ impl Boxes {
                 let (x, y) = (*new_width as f32 / width, *new_height as f32 / height);
                 self.each(|[x1, y1, x2, y2]| [x1 * x, y1 * y, x2 * x, y2 * y]);
             }
+            Op::Rotate { angle, expand, center, .. } => {
+                let (matrix, _) = rotation(*angle, before, *center, *expand);
+                self.hull(Map::Affine(inverse(matrix)));
+            }
+            Op::Affine { angle, translate, scale, shear, center, .. } => {
+                let center = center.unwrap_or([before.width as f64 * 0.5, before.height as f64 * 0.5]);
+                self.hull(Map::Affine(inverse(warp::affine(center, *angle, *translate, *scale, *shear))));
+            }
+            Op::Perspective { startpoints, endpoints, .. } => {
+                if let Ok(forward) = warp::perspective(endpoints, startpoints) {
+                    self.hull(Map::Perspective(forward));
+                }
+            }
             _ => {}
         }
         self
+    }
+
+    /// Each box becomes the upright hull of its mapped corners.
+    fn hull(&mut self, map: Map) {
+        self.each(|[x1, y1, x2, y2]| {
+            let corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)];
+            let corners = corners.map(|(x, y)| warp::mapped(map, f64::from(x), f64::from(y)));
+            let least = |of: fn(&(f64, f64)) -> f64| corners.iter().map(of).fold(f64::INFINITY, f64::min) as f32;
+            let most = |of: fn(&(f64, f64)) -> f64| corners.iter().map(of).fold(f64::NEG_INFINITY, f64::max) as f32;
+            [least(|c| c.0), least(|c| c.1), most(|c| c.0), most(|c| c.1)]
+        });
+        self.clamp();
     }
 
     fn each(&mut self, change: impl Fn([f32; 4]) -> [f32; 4]) {
@@ -51,4 +78,11 @@ impl Boxes {
             [x1.clamp(0.0, width), y1.clamp(0.0, height), x2.clamp(0.0, width), y2.clamp(0.0, height)]
         });
     }
+}
+
+/// The map back.
+fn inverse([a, b, c, d, e, f]: [f64; 6]) -> [f64; 6] {
+    let det = a * e - b * d;
+    let [ia, ib, id, ie] = [e, -b, -d, a].map(|value| value / det);
+    [ia, ib, -(ia * c + ib * f), id, ie, -(id * c + ie * f)]
 }

@@ -136,7 +136,70 @@ impl Component for RandomCrop {
     }
 }
 
+/// The four corners and the middle of a picture, as five pictures.
+///
+/// Mirrors `torchvision.transforms.FiveCrop`. The transforms after it act on each; the network's input gets a
+/// dimension of 5 before the channels.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FiveCrop {
+    /// The side of a square, or [height, width].
+    size: Size,
+}
+
+struct Crops {
+    height: usize,
+    width: usize,
+    flips: Option<bool>,
+}
+
+impl Transform for Crops {
+    fn plan(&self, _: &mut Rng, plan: &mut Plan) -> Result<()> {
+        plan.push(Op::Crops { height: self.height, width: self.width, flips: self.flips });
+        Ok(())
+    }
+}
+
+impl Component for FiveCrop {
+    type Kind = TransformKind;
+    const TARGETS: &'static [&'static str] = &["torchvision.transforms.FiveCrop"];
+    fn check(&self, cx: &mut Check) {
+        self.size.check(cx);
+    }
+    fn build(self, _: &mut Build) -> Result<Box<dyn Transform>> {
+        let (height, width) = self.size.checked()?;
+        Ok(Box::new(Crops { height, width, flips: None }))
+    }
+}
+
+/// [`FiveCrop`] of a picture and of its mirror image, as ten pictures.
+///
+/// Mirrors `torchvision.transforms.TenCrop`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenCrop {
+    /// The side of a square, or [height, width].
+    size: Size,
+    /// Whether the mirror image is upside down instead of left to right.
+    #[serde(default)]
+    vertical_flip: bool,
+}
+
+impl Component for TenCrop {
+    type Kind = TransformKind;
+    const TARGETS: &'static [&'static str] = &["torchvision.transforms.TenCrop"];
+    fn check(&self, cx: &mut Check) {
+        self.size.check(cx);
+    }
+    fn build(self, _: &mut Build) -> Result<Box<dyn Transform>> {
+        let (height, width) = self.size.checked()?;
+        Ok(Box::new(Crops { height, width, flips: Some(self.vertical_flip) }))
+    }
+}
+
 pub(super) fn register(registry: &mut Registry) {
+    registry.add::<FiveCrop>();
+    registry.add::<TenCrop>();
     registry.add::<CenterCrop>();
     registry.add::<RandomCrop>();
 }

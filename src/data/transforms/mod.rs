@@ -8,24 +8,35 @@
 //! resampling, Pillow's colour arithmetic. Boxes follow `torchvision.transforms.v2`. Components are found under
 //! `torchvision.transforms.*` and `torchvision.transforms.v2.*` alike.
 
+mod augment;
 mod boxes;
+mod choose;
+mod colour;
 mod convert;
 mod crop;
+mod erase;
 mod flip;
 mod geometry;
+mod jitter;
 mod op;
 mod pad;
 mod pipeline;
+mod policies;
 mod resample;
 mod resize;
+mod rotate;
+mod warp;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use augment::{AugMix, AutoAugment, Magnitudes, RandAugment, Space, TrivialAugmentWide, augment};
 pub use boxes::Boxes;
-pub use op::Op;
+pub use colour::default_sigma;
+pub use op::{Erase, Op};
 pub use pad::PadMode;
 pub use pipeline::{Pipeline, Transforms};
+pub use policies::{Policy, SubPolicy, policies};
 pub use resample::Interpolation;
 
 use super::rng::Rng;
@@ -161,6 +172,11 @@ pub fn register(registry: &mut Registry) {
     crop::register(registry);
     pad::register(registry);
     flip::register(registry);
+    rotate::register(registry);
+    jitter::register(registry);
+    erase::register(registry);
+    choose::register(registry);
+    augment::register(registry);
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::colour;
 use super::geometry;
 use super::resample::{self, Interpolation};
+use super::warp::{self, Map};
 use super::{Canvas, Fill, PadMode};
 use crate::data::decode;
 use crate::data::image::{Image, Picture, Planes, Table};
+use crate::data::rng::{Purpose, Rng};
 use crate::error::{Error, Result};
 
 /// One thing done to a picture. Sizes are in pixels; the top left corner is 0, 0.
@@ -24,6 +27,50 @@ pub enum Op {
     HorizontalFlip,
     /// Top and bottom exchanged.
     VerticalFlip,
+    /// A rotation in degrees, counter-clockwise, about the middle or `center` = [x, y].
+    Rotate { angle: f64, interpolation: Interpolation, expand: bool, center: Option<[f64; 2]>, fill: Fill },
+    /// A rotation in degrees, clockwise, with a translation [x, y] in pixels, a scale and shears [x, y] in degrees.
+    Affine {
+        angle: f64,
+        translate: [f64; 2],
+        scale: f64,
+        shear: [f64; 2],
+        interpolation: Interpolation,
+        center: Option<[f64; 2]>,
+        fill: Fill,
+    },
+    /// Takes four points to four others: top left, top right, bottom right, bottom left, each [x, y].
+    Perspective { startpoints: [[f64; 2]; 4], endpoints: [[f64; 2]; 4], interpolation: Interpolation, fill: Fill },
+    /// Towards black (0) or brighter (above 1).
+    Brightness(f64),
+    /// Towards the mean gray (0) or away from it (above 1).
+    Contrast(f64),
+    /// Towards gray (0) or more colourful (above 1).
+    Saturation(f64),
+    /// The hue turned by a share of the circle.
+    Hue(f64),
+    /// `gain * value^gamma`, white being 1.
+    Gamma { gamma: f64, gain: f64 },
+    /// Towards a smoothed image (0) or sharper (above 1).
+    Sharpness(f64),
+    /// The upper bits of each byte.
+    Posterize(u8),
+    /// Inverts what is at or above a threshold.
+    Solarize(f64),
+    /// Each channel stretched to the whole range.
+    AutoContrast,
+    /// Each channel's values made equally frequent.
+    Equalize,
+    /// The negative.
+    Invert,
+    /// A Gaussian of a size [x, y] in pixels and deviations [x, y].
+    GaussianBlur { kernel: [usize; 2], sigma: [f64; 2] },
+    /// A rectangle overwritten.
+    Erase { top: usize, left: usize, height: usize, width: usize, value: Erase },
+    /// The four corners and the middle; with `flips`, those of the mirrored picture too (`Some(vertical)`).
+    Crops { height: usize, width: usize, flips: Option<bool> },
+    /// AugMix: the picture and chains of operations on it, weighted and added.
+    Mix { keep: f64, chains: Vec<(f64, Vec<Op>)> },
     /// Gray, in 1 or 3 equal channels.
     Grayscale { channels: usize },
     /// Gray, in as many channels as the picture has.
@@ -38,11 +85,26 @@ pub enum Op {
     Table(Arc<Vec<Table>>),
 }
 
+/// What an erased rectangle is filled with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Erase {
+    /// One value a channel, or one for all.
+    Values(Vec<f32>),
+    /// Standard normal numbers of a stream.
+    Normal(u64),
+}
+
 impl Op {
     /// The size after the operation.
     pub fn canvas(&self, canvas: Canvas) -> Canvas {
         match *self {
-            Op::Crop { height, width, .. } | Op::Resize { height, width, .. } => Canvas { height, width, ..canvas },
+            Op::Crop { height, width, .. } | Op::Resize { height, width, .. } | Op::Crops { height, width, .. } => {
+                Canvas { height, width, ..canvas }
+            }
+            Op::Rotate { angle, expand, center, .. } => {
+                let (_, (height, width)) = self::rotation(angle, canvas, center, expand);
+                Canvas { height, width, ..canvas }
+            }
             Op::Pad { padding: [left, top, right, bottom], .. } => {
                 Canvas { height: canvas.height + top + bottom, width: canvas.width + left + right, ..canvas }
             }
@@ -64,6 +126,8 @@ impl Op {
             Op::ToFloat { scale } => to_float(picture, *scale),
             Op::ToBytes => to_bytes(picture),
             Op::Normalize { mean, std } => normalize(picture, mean, std)?,
+            Op::Erase { .. } => self.erase(picture.into_floats())?,
+            Op::Crops { height, width, flips } => crops(&picture, *height, *width, *flips)?,
             Op::Table(tables) => match picture {
                 Picture::Bytes(image) => {
                     let tables = fit(tables, image.channels)?;
@@ -107,6 +171,40 @@ impl Op {
             Op::HorizontalFlip => geometry::flip_horizontally(image),
             Op::VerticalFlip => geometry::flip_vertically(&image),
             Op::Grayscale { channels } => gray(&image, *channels)?,
+            Op::Rotate { angle, interpolation, expand, center, fill } => {
+                let size = (image.height, image.width);
+                match warp::quarter_turns(*angle, size, center.is_none(), *expand) {
+                    Some(0) => image,
+                    Some(turns) => warp::turn(&image, turns),
+                    None => {
+                        let (matrix, size) = warp::rotation(*angle, size, *center, *expand);
+                        warp::warp(&image, Map::Affine(matrix), size, *interpolation, fill)?
+                    }
+                }
+            }
+            Op::Affine { angle, translate, scale, shear, interpolation, center, fill } => {
+                let size = (image.height, image.width);
+                let center = center.unwrap_or([size.1 as f64 * 0.5, size.0 as f64 * 0.5]);
+                let matrix = warp::affine(center, *angle, *translate, *scale, *shear);
+                warp::warp(&image, Map::Affine(matrix), size, *interpolation, fill)?
+            }
+            Op::Perspective { startpoints, endpoints, interpolation, fill } => {
+                let map = Map::Perspective(warp::perspective(startpoints, endpoints)?);
+                warp::warp(&image, map, (image.height, image.width), *interpolation, fill)?
+            }
+            Op::Brightness(factor) => colour::brightness(image, *factor),
+            Op::Contrast(factor) => colour::contrast(image, *factor),
+            Op::Saturation(factor) => colour::saturation(image, *factor),
+            Op::Hue(factor) => colour::hue(image, *factor),
+            Op::Gamma { gamma, gain } => colour::gamma(image, *gamma, *gain),
+            Op::Sharpness(factor) => colour::sharpness(image, *factor),
+            Op::Posterize(bits) => colour::posterize(image, *bits),
+            Op::Solarize(threshold) => colour::solarize(image, *threshold),
+            Op::AutoContrast => colour::autocontrast(image),
+            Op::Equalize => colour::equalize(image),
+            Op::Invert => colour::invert(image),
+            Op::GaussianBlur { kernel, sigma } => colour::gaussian_blur(&image, *kernel, *sigma),
+            Op::Mix { keep, chains } => mix(&image, *keep, chains)?,
             Op::Gray => gray(&image, image.channels)?,
             _ => image,
         })
@@ -132,6 +230,28 @@ impl Op {
                     .help("put it before ToTensor, ToDtype or ConvertImageDtype in the list of transforms"));
             }
         })
+    }
+
+    fn erase(&self, picture: Picture) -> Result<Picture> {
+        let (Op::Erase { top, left, height, width, value }, Picture::Floats(mut planes)) = (self, picture) else {
+            return Err(Error::failed("RandomErasing acts on floats, and this picture is bytes")
+                .help("put it after ToTensor, ToDtype or ConvertImageDtype in the list of transforms"));
+        };
+        let mut rng =
+            if let Erase::Normal(seed) = value { Some(Rng::new(Purpose::Transform, *seed, &[])) } else { None };
+        for channel in 0..planes.channels {
+            let constant = match value {
+                Erase::Values(values) => values.get(channel).or(values.first()).copied().unwrap_or(0.0),
+                Erase::Normal(_) => 0.0,
+            };
+            for y in *top..(top + height).min(planes.height) {
+                let row = (channel * planes.height + y) * planes.width;
+                for out in &mut planes.data[row + left..row + (left + width).min(planes.width)] {
+                    *out = rng.as_mut().map_or(constant, |rng| rng.normal() as f32);
+                }
+            }
+        }
+        Ok(Picture::Floats(planes))
     }
 
     /// The operation's name, without its numbers.
@@ -214,6 +334,57 @@ fn normalize(picture: Picture, mean: &[f32], std: &[f32]) -> Result<Picture> {
         _ => Err(Error::failed("Normalize acts on floats, and this picture is bytes")
             .help("put ToTensor (or v2's ToDtype with scale: true) before Normalize")),
     }
+}
+
+/// The corners and the middle of a picture: top left, top right, bottom left, bottom right, middle.
+fn crops(picture: &Picture, height: usize, width: usize, flips: Option<bool>) -> Result<Picture> {
+    let (_, rows, columns) = picture.size();
+    if rows < height || columns < width {
+        return Err(Error::failed(format!("crops of {height}x{width} do not fit into a picture of {rows}x{columns}"))
+            .help("resize first"));
+    }
+    let middle = |have: usize, want: usize| ((have - want) as f64 / 2.0).round_ties_even() as usize;
+    let (bottom, right) = (rows - height, columns - width);
+    let places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (middle(rows, height), middle(columns, width))];
+    let five = |picture: &Picture| -> Result<Vec<Picture>> {
+        let crop = |&(top, left): &(usize, usize)| {
+            let op = Op::Crop { top: top as i64, left: left as i64, height, width, fill: Fill::default() };
+            op.apply(picture.clone())
+        };
+        places.iter().map(crop).collect()
+    };
+    let mut list = five(picture)?;
+    if let Some(vertical) = flips {
+        let flip = if vertical { Op::VerticalFlip } else { Op::HorizontalFlip };
+        list.extend(five(&flip.apply(picture.clone())?)?);
+    }
+    Ok(Picture::Many(list))
+}
+
+fn mix(image: &Image, keep: f64, chains: &[(f64, Vec<Op>)]) -> Result<Image> {
+    let mut sums: Vec<f32> = image.data.iter().map(|value| keep as f32 * f32::from(*value)).collect();
+    for (weight, ops) in chains {
+        let mixed = ops.iter().try_fold(Picture::Bytes(image.clone()), |picture, op| op.apply(picture))?;
+        let Picture::Bytes(mixed) = mixed else { return Err(Error::failed("a chain of AugMix left the bytes")) };
+        sums.iter_mut().zip(&mixed.data).for_each(|(sum, value)| *sum += *weight as f32 * f32::from(*value));
+    }
+    let data = sums.into_iter().map(|sum| sum as u8).collect();
+    Image::new(image.width, image.height, image.channels, data)
+}
+
+/// The map and the size of a rotation, quarter turns included.
+pub(super) fn rotation(
+    angle: f64,
+    canvas: Canvas,
+    center: Option<[f64; 2]>,
+    expand: bool,
+) -> ([f64; 6], (usize, usize)) {
+    let size = (canvas.height, canvas.width);
+    let (matrix, mut to) = warp::rotation(angle, size, center, expand);
+    if let Some(turns) = warp::quarter_turns(angle, size, center.is_none(), expand) {
+        to = if turns.is_multiple_of(2) { size } else { (size.1, size.0) };
+    }
+    (matrix, to)
 }
 
 fn gray(image: &Image, channels: usize) -> Result<Image> {

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::{Fill, Size};
 use crate::data::rng::Rng;
 use crate::data::transforms::{Canvas, Interpolation, Op, Plan, Transform, TransformKind};
 use crate::error::{Error, Result};
@@ -117,6 +118,119 @@ impl Component for Resize {
     }
 }
 
+/// Cuts out a rectangle of drawn area and aspect, and resizes it: the usual training on ImageNet.
+///
+/// Mirrors `torchvision.transforms.RandomResizedCrop` on a PIL image.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomResizedCrop {
+    /// The side of a square, or [height, width].
+    size: Size,
+    /// [low, high] of the rectangle's share of the picture.
+    #[serde(default = "scale")]
+    scale: Vec<Positive>,
+    /// [low, high] of width / height.
+    #[serde(default = "ratio")]
+    ratio: Vec<Positive>,
+    /// nearest, nearest-exact, bilinear, bicubic, box, hamming or lanczos.
+    #[serde(default)]
+    interpolation: Interpolation,
+    /// Whether floats are averaged when they are reduced. 8-bit pictures always are, as PIL's.
+    #[serde(default = "yes")]
+    antialias: Option<bool>,
+}
+
+fn scale() -> Vec<Positive> {
+    vec![Positive(0.08), Positive(1.0)]
+}
+
+fn ratio() -> Vec<Positive> {
+    vec![Positive(3.0 / 4.0), Positive(4.0 / 3.0)]
+}
+
+struct Zoom {
+    size: (usize, usize),
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    interpolation: Interpolation,
+    antialias: bool,
+}
+
+impl Zoom {
+    /// Top, left, height, width.
+    fn draw(&self, rng: &mut Rng, canvas: Canvas) -> (usize, usize, usize, usize) {
+        let (rows, columns) = (canvas.height, canvas.width);
+        let area = (rows * columns) as f64;
+        let [narrow, wide] = self.ratio;
+        for _ in 0..10 {
+            let target = area * rng.uniform(self.scale[0], self.scale[1]);
+            let aspect = rng.uniform(narrow.ln(), wide.ln()).exp();
+            let width = (target * aspect).sqrt().round_ties_even() as usize;
+            let height = (target / aspect).sqrt().round_ties_even() as usize;
+            if (1..=columns).contains(&width) && (1..=rows).contains(&height) {
+                let top = rng.below((rows - height) as u64 + 1) as usize;
+                let left = rng.below((columns - width) as u64 + 1) as usize;
+                return (top, left, height, width);
+            }
+        }
+        // The middle, as much of it as the ratios allow.
+        let aspect = columns as f64 / rows as f64;
+        let (height, width) = if aspect < narrow {
+            (((columns as f64 / narrow).round_ties_even() as usize).min(rows), columns)
+        } else if aspect > wide {
+            (rows, ((rows as f64 * wide).round_ties_even() as usize).min(columns))
+        } else {
+            (rows, columns)
+        };
+        ((rows - height) / 2, (columns - width) / 2, height.max(1), width.max(1))
+    }
+}
+
+impl Transform for Zoom {
+    fn plan(&self, rng: &mut Rng, plan: &mut Plan) -> Result<()> {
+        let (top, left, height, width) = self.draw(rng, plan.canvas);
+        plan.push(Op::Crop { top: top as i64, left: left as i64, height, width, fill: Fill::default() });
+        let (height, width) = self.size;
+        if (plan.canvas.height, plan.canvas.width) != self.size {
+            plan.push(Op::Resize { height, width, interpolation: self.interpolation, antialias: self.antialias });
+        }
+        Ok(())
+    }
+}
+
+impl RandomResizedCrop {
+    fn ranges(&self) -> Result<([f64; 2], [f64; 2]), (&'static str, &'static str)> {
+        let scale = match *self.scale {
+            [low, high] if low.0 <= high.0 => [low.0, high.0],
+            _ => return Err(("scale", "`scale` is [low, high], shares of the picture")),
+        };
+        let ratio = match *self.ratio {
+            [low, high] if low.0 <= high.0 => [low.0, high.0],
+            _ => return Err(("ratio", "`ratio` is [low, high] of width / height")),
+        };
+        Ok((scale, ratio))
+    }
+}
+
+impl Component for RandomResizedCrop {
+    type Kind = TransformKind;
+    const TARGETS: &'static [&'static str] = &["torchvision.transforms.RandomResizedCrop"];
+
+    fn check(&self, cx: &mut Check) {
+        self.size.check(cx);
+        if let Err((name, message)) = self.ranges() {
+            cx.problem(name, message);
+        }
+    }
+
+    fn build(self, _: &mut Build) -> Result<Box<dyn Transform>> {
+        let (scale, ratio) = self.ranges().map_err(|(_, message)| Error::request(message))?;
+        let (size, antialias) = (self.size.checked()?, self.antialias.unwrap_or(true));
+        Ok(Box::new(Zoom { size, scale, ratio, interpolation: self.interpolation, antialias }))
+    }
+}
+
 pub(super) fn register(registry: &mut Registry) {
     registry.add::<Resize>();
+    registry.add::<RandomResizedCrop>();
 }

@@ -92,7 +92,7 @@ impl Arguments for KendallRankCorrCoef {
 /// Ranks from 1; equal values share the mean of theirs.
 fn ranks(values: &Tensor) -> Tensor {
     let sorted = values.sort(0, false).0;
-    let place = |side: &str| sorted.searchsorted(values, false, side == "right", side, None::<&Tensor>);
+    let place = |side: &str| values.searchsorted(&sorted, false, side == "right", side, None::<&Tensor>);
     (place("left") + place("right") + 1).to_kind(Kind::Double) / 2.0
 }
 
