@@ -11,6 +11,7 @@ pub mod image;
 mod loader;
 pub mod rng;
 pub mod sampler;
+pub mod torch_order;
 pub mod transforms;
 
 use std::path::PathBuf;

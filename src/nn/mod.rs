@@ -7,9 +7,12 @@
 //! [`layers`] holds `torch.nn`, [`models`] the architectures, [`trace`] lets others watch a forward pass.
 
 pub mod args;
+pub mod detection;
 pub mod init;
 pub mod layers;
 pub mod models;
+pub mod modify;
+pub mod ops;
 mod params;
 pub mod trace;
 pub mod weights;
@@ -98,4 +101,5 @@ pub(crate) use net;
 pub fn register(registry: &mut Registry) {
     layers::register(registry);
     models::register(registry);
+    detection::register(registry);
 }

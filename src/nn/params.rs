@@ -158,6 +158,14 @@ impl Path {
         self.register(name, tensor, EntryKind::Buffer)
     }
 
+    /// Registers a parameter that exists already; `name` may hold dots.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn adopt(&self, name: &str, tensor: Tensor) -> Result<()> {
+        self.register(name, tensor, EntryKind::Parameter).map(drop)
+    }
+
     /// Registers a leaf layer, so that [`Params::layers`] knows it and observers of [`super::trace`] see it.
     pub fn layer(&self, kind: &'static str) -> Arc<Label> {
         let label = Arc::new(Label::new(&self.prefix, kind));

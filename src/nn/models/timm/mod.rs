@@ -209,7 +209,9 @@ impl CreateModelArgs {
             Pretrained::File(file) => Some(file.as_str()),
             _ => self.checkpoint_path.as_deref(),
         };
-        weights::load_published(path, file, &[])?;
+        if let Some(file) = file {
+            weights::load_file(path, file, false)?;
+        }
         Ok(net)
     }
 }

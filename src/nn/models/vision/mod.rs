@@ -39,7 +39,7 @@ macro_rules! vision {
         $crate::nn::net!($name, [$($target),+], |args, path| {
             let make: fn(&$name, &$crate::nn::Path) -> $crate::error::Result<_> = $make;
             let model = make(args, path)?;
-            $crate::nn::weights::load_published(path, args.weights.as_deref(), &[$($target),+])?;
+            $crate::nn::weights::load_published(path, args.weights.as_deref(), <$name as $crate::registry::Component>::TARGETS[0])?;
             Ok(model)
         });
     };
