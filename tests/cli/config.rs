@@ -10,7 +10,7 @@ fn printing_a_config_creates_nothing() {
     let hydra = place.ok("--cfg hydra");
     assert!(hydra.out.starts_with("hydra:"), "{}", hydra.out);
     let part = place.ok("--cfg job --package trainer.max_epochs --resolve");
-    assert!(part.out.trim().ends_with("10"), "{}", part.out);
+    assert!(part.out.trim().ends_with("20"), "{}", part.out);
     let jobs = place.ok("-m train --dry-run --format json seed=1,2 trainer.max_epochs=1,2");
     let jobs: serde_json::Value = serde_json::from_str(&jobs.out).unwrap();
     assert_eq!(jobs.as_array().unwrap().len(), 4);
@@ -22,7 +22,7 @@ fn printing_a_config_creates_nothing() {
 fn help_names_commands_groups_and_options() {
     let place = Place::new();
     let help = place.ok("--help").out;
-    for text in ["runner train", "runner predict", "data: cifar10, digits", "max_epochs: 10"] {
+    for text in ["runner train", "runner predict", "data: cifar10, digits", "max_epochs: 20"] {
         assert!(help.contains(text), "{text}\n{help}");
     }
     assert!(place.ok("--hydra-help").out.contains("--multirun"));
@@ -60,7 +60,7 @@ fn explain_names_the_layers() {
     let place = Place::new();
     place.write("conf/experiment/mine.yaml", "# @package _global_\ntrainer:\n  max_epochs: 5\n");
     let told = place.ok("explain trainer.max_epochs experiment=mine trainer.max_epochs=6").out;
-    for text in ["trainer.max_epochs", "conf/experiment/mine.yaml:3", "6", "10", "argument"] {
+    for text in ["trainer.max_epochs", "conf/experiment/mine.yaml:3", "6", "20", "argument"] {
         assert!(told.contains(text), "{text}\n{told}");
     }
 }

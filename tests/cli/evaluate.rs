@@ -18,7 +18,7 @@ fn a_checkpoint_gives_the_same_metrics_as_its_run_and_predicts_every_sample() {
     // A run folder means its best checkpoint.
     place.ok(&format!("validate ckpt_path={} data.batch_size=7", run.display()));
     let validated = json(&place.only_run("validate").join("results.json"));
-    assert_eq!(trained["best"], validated["metrics"]["val/acc"]);
+    assert_eq!(trained["best"], validated["metrics"]["val/loss"]);
 
     place.ok(&format!("predict ckpt_path={}", best.display()));
     let table = std::fs::read_to_string(place.only_run("predict").join("predictions.csv")).unwrap();

@@ -12,8 +12,9 @@ fn the_default_run_learns_the_digits_and_leaves_a_complete_folder() {
     let results = json(&run.join("results.json"));
     assert_eq!(results["status"], "finished");
     assert!(results["metrics"]["test/acc"].as_f64().unwrap() >= 0.97, "{results}");
-    assert!(results["best"].as_f64().unwrap() >= 0.97, "{results}");
-    assert_eq!(results["monitor"], "val/acc");
+    assert!(results["metrics"]["val/acc_best"].as_f64().unwrap() >= 0.97, "{results}");
+    assert!(results["best"].as_f64().unwrap() <= results["metrics"]["val/loss"].as_f64().unwrap(), "{results}");
+    assert_eq!(results["monitor"], "val/loss");
     assert!(results["duration_s"].as_f64().unwrap() > 0.0);
 
     let best = run.join(results["best_checkpoint"].as_str().unwrap());
@@ -22,7 +23,7 @@ fn the_default_run_learns_the_digits_and_leaves_a_complete_folder() {
         assert!(run.join(name).is_file(), "{name}");
     }
     let shown = call.out;
-    assert!(shown.contains("best val/acc: ") && shown.contains("outputs/train/"), "{shown}");
+    assert!(shown.contains("best val/loss: ") && shown.contains("outputs/train/"), "{shown}");
 
     let manifest = json(&run.join("run.json"));
     assert_eq!(manifest["command"], "train");
