@@ -40,7 +40,7 @@ fn the_remedy_is_named() {
         ("+x=${oc.evn:HOME}", vec!["no resolver `oc.evn`", "did you mean `oc.env`"]),
         ("+x=${oc.env:NO_SUCH_VARIABLE}", vec!["NO_SUCH_VARIABLE", "is not set", "DEFAULT"]),
         ("hydra.rnu.dir=x", vec!["no key `hydra.rnu.dir`", "did you mean `hydra.run.dir`"]),
-        ("+hydra.job.num=x", vec!["exists already", "hydra.job.num"]),
+        ("+hydra.job.num=x", vec!["`hydra.job.num` must be a whole number", "a string"]),
         ("hydra/launcher=jobib", vec!["no option `jobib`", "did you mean `joblib`?"]),
         ("a@b=1", vec!["no config group `a`"]),
     ] {

@@ -3,6 +3,7 @@
 //! brackets or quotes that are indented less than YAML 1.2 asks for.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use saphyr_parser::{ScanError, Span};
@@ -27,20 +28,37 @@ pub struct Strict<'a> {
     /// Most files have no tab and skip the search.
     has_tabs: bool,
     anchors: HashSet<&'a str>,
+    /// The place that was asked for last: its line, its column and its byte. A long line is walked once, not from its
+    /// start for each value on it.
+    last: Cell<(usize, usize, usize)>,
 }
 
 impl<'a> Strict<'a> {
     /// Starts at the beginning of a text.
     pub fn new(text: &'a str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Strict { text, lines, covered: 0, has_tabs: text.contains('\t'), anchors: HashSet::new() }
+        Strict {
+            text,
+            lines,
+            covered: 0,
+            has_tabs: text.contains('\t'),
+            anchors: HashSet::new(),
+            last: Cell::default(),
+        }
     }
 
     /// The byte at a line, from 1, and a column in characters, from 0.
     pub fn offset(&self, line: usize, column: usize) -> usize {
         let Some(&start) = line.checked_sub(1).and_then(|line| self.lines.get(line)) else { return self.text.len() };
-        let rest = &self.text[start..];
-        start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+        let (last_line, last_column, last_byte) = self.last.get();
+        let (from, skip) = match column.checked_sub(last_column) {
+            Some(skip) if line == last_line => (last_byte, skip),
+            _ => (start, column),
+        };
+        let rest = &self.text[from..];
+        let byte = from + rest.char_indices().nth(skip).map_or(rest.len(), |(at, _)| at);
+        self.last.set((line, column, byte));
+        byte
     }
 
     /// Line, from 1, and column, from 0, of a byte.
