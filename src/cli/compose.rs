@@ -70,7 +70,11 @@ impl Request {
     /// Composes from the config that a checkpoint brings along (`origin` is its file), overrides on top.
     pub fn compose_saved(&self, text: &str, origin: &Path) -> Result<Composed> {
         // The saved tree is the job's; where the run goes is again this program's business.
-        let head = if text.contains("\npaths:") || text.starts_with("paths:") { "defaults:\n- hydra: default\n- _self_\n" } else { "" };
+        let head = if text.contains("\npaths:") || text.starts_with("paths:") {
+            "defaults:\n- hydra: default\n- _self_\n"
+        } else {
+            ""
+        };
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
         let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command));
         let parsed = overrides::parse_all(&self.overrides)?;
@@ -201,11 +205,9 @@ impl Composed {
         let config = self.located(dir.path());
         let hydra: Map = [(Key::from("hydra"), config.hydra.clone())].into_iter().collect();
         let overrides: Vec<Node> = config.overrides.iter().map(|text| Node::program(text.as_str())).collect();
-        for (name, node) in [
-            ("config", config.job),
-            ("hydra", Node::program(hydra)),
-            ("overrides", Node::program(overrides)),
-        ] {
+        for (name, node) in
+            [("config", config.job), ("hydra", Node::program(hydra)), ("overrides", Node::program(overrides))]
+        {
             dir.write(&format!("{subdir}/{name}.yaml"), &emit::to_yaml(&node))?;
         }
         Ok(())

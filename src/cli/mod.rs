@@ -50,7 +50,9 @@ fn exit(work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
             let _ = error.print();
             2
         }
-        Ok(args) => Request::new(args).and_then(|request| work(&request)).unwrap_or_else(|error| problem::report(&error)),
+        Ok(args) => {
+            Request::new(args).and_then(|request| work(&request)).unwrap_or_else(|error| problem::report(&error))
+        }
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
