@@ -5,8 +5,26 @@ use std::path::{Path, PathBuf};
 
 /// Every module may use only those before it.
 const ORDER: &[&str] = &[
-    "config", "error", "run", "native", "registry", "sweep", "tensor", "checkpoint", "nn", "optim", "losses", "metrics",
-    "data", "train", "tasks", "callbacks", "loggers", "plan", "builtin", "cli",
+    "config",
+    "error",
+    "run",
+    "native",
+    "registry",
+    "sweep",
+    "tensor",
+    "checkpoint",
+    "nn",
+    "optim",
+    "losses",
+    "metrics",
+    "data",
+    "train",
+    "tasks",
+    "callbacks",
+    "loggers",
+    "plan",
+    "builtin",
+    "cli",
 ];
 
 /// Modules that never name libtorch.
@@ -51,7 +69,9 @@ fn dependencies_point_one_way() {
             wrong.push(format!("{} names libtorch", inside.display()));
         }
         let is_native = module == "native" || module == "lib";
-        if !is_native && text.lines().any(|line| line.trim_start().starts_with("unsafe ") || line.contains("= unsafe {")) {
+        if !is_native
+            && text.lines().any(|line| line.trim_start().starts_with("unsafe ") || line.contains("= unsafe {"))
+        {
             wrong.push(format!("{} has unsafe code", inside.display()));
         }
     }

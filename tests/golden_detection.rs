@@ -102,7 +102,8 @@ fn operator(case: &Case, name: &str) -> Result<Tensor> {
         }
         "roi_pool" => ops::roi_pool(&input("input")?, &input("boxes")?, pair(&case.args["output_size"])?, scale()),
         "MultiScaleRoIAlign" => {
-            let align = MultiScaleRoiAlign::new(pair(&case.args["output_size"])?, number(case, "sampling_ratio")? as i64);
+            let align =
+                MultiScaleRoiAlign::new(pair(&case.args["output_size"])?, number(case, "sampling_ratio")? as i64);
             let (_, levels) = features(&case.inputs["features"])?;
             align.forward(&levels, &[input("boxes")?], &[pair(&case.inputs["image_size"])?])
         }
@@ -138,8 +139,7 @@ fn matcher(case: &Case) -> Result<Got> {
 }
 
 fn anchors(case: &Case) -> Result<Got> {
-    let generator =
-        AnchorGenerator { sizes: lists(&case.args["sizes"])?, ratios: lists(&case.args["aspect_ratios"])? };
+    let generator = AnchorGenerator { sizes: lists(&case.args["sizes"])?, ratios: lists(&case.args["aspect_ratios"])? };
     let (size, maps) = (pair(&case.inputs["padded_image_size"])?, pairs(&case.inputs["feature_maps"])?);
     Ok(golden::map([
         ("anchors", Tensor::cat(&generator.grid(size, &maps, Device::Cpu), 0).into()),
@@ -239,11 +239,7 @@ fn detector(registry: &Registry, case: &Case) -> Result<Got> {
     let images = images(case)?;
     let found = tch::no_grad(|| detector.detect(&images));
     let found = found.into_iter().map(|found| {
-        golden::map([
-            ("boxes", found.boxes.into()),
-            ("scores", found.scores.into()),
-            ("labels", found.labels.into()),
-        ])
+        golden::map([("boxes", found.boxes.into()), ("scores", found.scores.into()), ("labels", found.labels.into())])
     });
     let mut got = vec![
         ("state_dict".to_owned(), network::state_dict(&params)),

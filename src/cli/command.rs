@@ -42,12 +42,7 @@ pub struct Spelling {
     pub does: &'static str,
 }
 
-const fn spelt(
-    command: Command,
-    name: &'static str,
-    words: &'static [&'static str],
-    does: &'static str,
-) -> Spelling {
+const fn spelt(command: Command, name: &'static str, words: &'static [&'static str], does: &'static str) -> Spelling {
     Spelling { command, name, words, does }
 }
 
@@ -132,7 +127,10 @@ mod tests {
     fn the_first_word_is_the_command() {
         assert_eq!(split("a=1").unwrap().0, Command::Train);
         assert_eq!(split("test a=1").unwrap(), (Command::Test, vec![], vec!["a=1".into()]));
-        assert_eq!(split("explain model.net +a=1").unwrap(), (Command::Explain, vec!["model.net".into()], vec!["+a=1".into()]));
+        assert_eq!(
+            split("explain model.net +a=1").unwrap(),
+            (Command::Explain, vec!["model.net".into()], vec!["+a=1".into()])
+        );
         assert!(split("trian").unwrap_err().to_string().contains("did you mean `runner train`?"));
         assert!(split("diff one").unwrap_err().to_string().contains("needs RUN"));
     }

@@ -63,7 +63,8 @@ pub fn candidates(words: &[String], resolvers: &Resolvers) -> Vec<String> {
         return flags().into_iter().filter(|flag| flag.starts_with(current.as_str())).collect();
     }
     // What stands before may not be complete or right yet: complete as if it were not there then.
-    let composed = Args::read(before.iter().cloned()).ok().and_then(|args| Request::new(args, resolvers).ok()?.compose().ok());
+    let composed =
+        Args::read(before.iter().cloned()).ok().and_then(|args| Request::new(args, resolvers).ok()?.compose().ok());
     let composed = composed.or_else(|| Request::new(Args::read([]).ok()?, resolvers).ok()?.compose().ok());
     if let Some(composed) = composed {
         of_config(composed.config(), current, &mut found);

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::args::Args;
 use super::command::Command;
-use crate::config::{Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides};
+use crate::config::{
+    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides,
+};
 use crate::error::{Error, Result};
 use crate::run::RunDir;
 
@@ -77,7 +79,11 @@ impl Request {
     /// Composes from the config that a checkpoint brings along (`origin` is its file), overrides on top.
     pub fn compose_saved(&self, text: &str, origin: &Path) -> Result<Composed> {
         // The saved tree is the job's; where the run goes is again this program's business.
-        let head = if text.contains("\npaths:") || text.starts_with("paths:") { "defaults:\n- hydra: default\n- _self_\n" } else { "" };
+        let head = if text.contains("\npaths:") || text.starts_with("paths:") {
+            "defaults:\n- hydra: default\n- _self_\n"
+        } else {
+            ""
+        };
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
         let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command))
             .with_resolvers(self.resolvers.clone());
@@ -209,11 +215,9 @@ impl Composed {
         let config = self.located(dir.path());
         let hydra: Map = [(Key::from("hydra"), config.hydra.clone())].into_iter().collect();
         let overrides: Vec<Node> = config.overrides.iter().map(|text| Node::program(text.as_str())).collect();
-        for (name, node) in [
-            ("config", config.job),
-            ("hydra", Node::program(hydra)),
-            ("overrides", Node::program(overrides)),
-        ] {
+        for (name, node) in
+            [("config", config.job), ("hydra", Node::program(hydra)), ("overrides", Node::program(overrides))]
+        {
             dir.write(&format!("{subdir}/{name}.yaml"), &emit::to_yaml(&node))?;
         }
         Ok(())

@@ -51,7 +51,9 @@ fn exit(resolvers: &Resolvers, work: impl FnOnce(&Request) -> Result<i32>) -> Ex
             let _ = error.print();
             2
         }
-        Ok(args) => Request::new(args, resolvers).and_then(|request| work(&request)).unwrap_or_else(|error| problem::report(&error)),
+        Ok(args) => Request::new(args, resolvers)
+            .and_then(|request| work(&request))
+            .unwrap_or_else(|error| problem::report(&error)),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

@@ -56,9 +56,7 @@ fn render_problem(renderer: &Renderer, problem: &Problem) -> String {
         if let Some(label) = &problem.label {
             annotation = annotation.label(label.as_str());
         }
-        group = group.element(
-            Snippet::source(origin.source.text.as_str()).path(place.as_str()).annotation(annotation),
-        );
+        group = group.element(Snippet::source(origin.source.text.as_str()).path(place.as_str()).annotation(annotation));
     } else if let Some(label) = &problem.label {
         group = group.element(Level::HELP.message(label.as_str()));
     }

@@ -74,7 +74,9 @@ fn show_part(request: &Request, config: &Config, part: Part) -> Result<String> {
     let path = KeyPath(package.split('.').map(|part| Segment::Key(part.into())).collect());
     let found = node.select(package).ok_or_else(|| {
         let names = node.as_map().into_iter().flatten().map(|(key, _)| key.to_string()).collect::<Vec<_>>();
-        Problem::new(format!("--package: the config has no `{package}`")).at(path).help(format!("it has {}", names.join(", ")))
+        Problem::new(format!("--package: the config has no `{package}`"))
+            .at(path)
+            .help(format!("it has {}", names.join(", ")))
     })?;
     let text = spelled(found, request.args.format);
     Ok(if request.args.format == Format::Yaml { format!("# @package {package}\n{text}") } else { text })
@@ -104,16 +106,15 @@ fn show_jobs(request: &Request) -> Result<String> {
 /// One of Hydra's help templates with its fields filled in.
 fn filled(request: &Request, template: &str) -> Result<String> {
     // Help must come even when the overrides make no sense.
-    let composed = request.compose().or_else(|_| {
-        request.bare()?.compose()
-    })?;
+    let composed = request.compose().or_else(|_| request.bare()?.compose())?;
     let config = composed.config();
     let text = config.value(template)?.and_then(|node| node.as_str().map(str::to_owned)).unwrap_or_default();
     let groups = |hydra: bool| {
         let names = config.sources.groups();
-        let lines = names.iter().filter(|group| group.starts_with("hydra/") == hydra && *group != "hydra").map(|group| {
-            format!("{group}: {}", config.sources.options(group).join(", "))
-        });
+        let lines = names
+            .iter()
+            .filter(|group| group.starts_with("hydra/") == hydra && *group != "hydra")
+            .map(|group| format!("{group}: {}", config.sources.options(group).join(", ")));
         lines.filter(|line| !line.ends_with(": ")).collect::<Vec<_>>().join("\n")
     };
     let commands = COMMANDS.iter().map(|spelling| {
@@ -140,15 +141,32 @@ fn show_info(request: &Request, info: Info) -> Result<String> {
             out.push(if info == Info::All { format!("{title}\n{}\n{text}\n", "-".repeat(title.len())) } else { text });
         }
     };
-    let places = config.sources.places().iter().map(|place| format!("{:24} {}://{}", place.provider, place.scheme(), place.path()));
+    let places = config
+        .sources
+        .places()
+        .iter()
+        .map(|place| format!("{:24} {}://{}", place.provider, place.scheme(), place.path()));
     section("Search path", &[Info::Searchpath], places.collect::<Vec<_>>().join("\n"));
     let layers = config.layers().iter().map(|layer| {
         let parent = layer.parent.as_deref().unwrap_or("-");
-        format!("{:40} {:24} {parent}", layer.config, if layer.package.is_empty() { "_global_" } else { &layer.package })
+        format!(
+            "{:40} {:24} {parent}",
+            layer.config,
+            if layer.package.is_empty() { "_global_" } else { &layer.package }
+        )
     });
     let head = format!("{:40} {:24} listed by", "config", "package");
     section("Defaults list", &[Info::Defaults], std::iter::once(head).chain(layers).collect::<Vec<_>>().join("\n"));
-    section("Defaults tree", &[Info::DefaultsTree], config.tree().iter().map(|entry| format!("{}{}", "  ".repeat(entry.depth), entry.text)).collect::<Vec<_>>().join("\n"));
+    section(
+        "Defaults tree",
+        &[Info::DefaultsTree],
+        config
+            .tree()
+            .iter()
+            .map(|entry| format!("{}{}", "  ".repeat(entry.depth), entry.text))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
     section("Config", &[Info::Config], emit::to_yaml(composed.job()));
     Ok(out.join("\n"))
 }

@@ -9,7 +9,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
-use crate::native::Generator;
+use crate::native::generator::Generator;
 
 /// Where an order's numbers come from.
 pub enum Source {
@@ -112,7 +112,12 @@ impl RandomSampler {
 ///
 /// # Errors
 /// When there is nothing to draw from.
-pub fn loader_epoch(sampler: &RandomSampler, batch: usize, drop_last: bool, source: &mut Source) -> Result<Vec<Vec<usize>>> {
+pub fn loader_epoch(
+    sampler: &RandomSampler,
+    batch: usize,
+    drop_last: bool,
+    source: &mut Source,
+) -> Result<Vec<Vec<usize>>> {
     source.seed()?;
     Ok(batches(&sampler.epoch(source)?, batch, drop_last))
 }

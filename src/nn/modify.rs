@@ -19,9 +19,11 @@ struct Found {
 
 fn layers(path: &Path) -> Vec<Found> {
     let dict = path.params().state_dict();
-    let layers = path.params().layers().into_iter().filter(|label| {
-        matches!(label.kind, "Linear" | "Conv2d" | "Conv1d") && !label.is_bypassed()
-    });
+    let layers = path
+        .params()
+        .layers()
+        .into_iter()
+        .filter(|label| matches!(label.kind, "Linear" | "Conv2d" | "Conv1d") && !label.is_bypassed());
     layers
         .filter(|label| path.name().is_empty() || label.name == path.name() || path.holds(&label.name))
         .filter_map(|label| {

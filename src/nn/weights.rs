@@ -96,7 +96,7 @@ const PUBLISHED: &[Published] = &[
 /// When the name is unknown, the file cannot be had or read, or it does not fit the network.
 pub fn load_published(path: &Path, weights: Option<&str>, target: &str) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
-    let mut dict = read_weights(&locate(weights, target)?)?;
+    let mut dict = read_weights(&locate(weights, target)?, None)?;
     // A frozen normalisation counts no batches.
     let network = below(path);
     dict.retain(|name, _| !name.ends_with("num_batches_tracked") || network.contains_key(name));
@@ -110,7 +110,7 @@ pub fn load_published(path: &Path, weights: Option<&str>, target: &str) -> Resul
 pub fn load_backbone(path: &Path, weights: Option<&str>, target: &str) -> Result<()> {
     let Some(weights) = weights else { return Ok(()) };
     let network = below(path);
-    let mut dict = renamed(read_weights(&locate(weights, target)?)?);
+    let mut dict = renamed(read_weights(&locate(weights, target)?, None)?);
     dict.retain(|name, _| network.contains_key(name));
     fit(&network, &dict, weights, Fit::Exact)
 }
@@ -121,13 +121,12 @@ pub fn load_backbone(path: &Path, weights: Option<&str>, target: &str) -> Result
 /// When the file cannot be read or does not fit.
 pub fn load_file(path: &Path, file: &str, partial: bool) -> Result<()> {
     let how = if partial { Fit::Partial } else { Fit::Exact };
-    fit(&below(path), &read_weights(File::new(file))?, file, how)
+    fit(&below(path), &read_weights(File::new(file), None)?, file, how)
 }
 
 fn fit(network: &IndexMap<String, Tensor>, dict: &IndexMap<String, Tensor>, name: &str, how: Fit) -> Result<()> {
     let options = LoadOptions { fit: how, ..LoadOptions::default() };
-    let report =
-        load_weights(network, dict, &options).map_err(|error| error.context(format!("weights {name}")))?;
+    let report = load_weights(network, dict, &options).map_err(|error| error.context(format!("weights {name}")))?;
     if !report.is_complete() {
         tracing::warn!("weights {name}: {report}");
     }
@@ -148,7 +147,8 @@ fn renamed(dict: IndexMap<String, Tensor>) -> IndexMap<String, Tensor> {
             return name;
         }
         ["norm", "relu", "conv"].iter().fold(name, |name, part| {
-            name.replace(&format!(".{part}.1."), &format!(".{part}1.")).replace(&format!(".{part}.2."), &format!(".{part}2."))
+            name.replace(&format!(".{part}.1."), &format!(".{part}1."))
+                .replace(&format!(".{part}.2."), &format!(".{part}2."))
         })
     };
     dict.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect()

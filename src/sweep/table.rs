@@ -62,7 +62,9 @@ impl Table {
         let names: indexmap::IndexSet<&String> = self.lines.iter().flat_map(|line| line.metrics.keys()).collect();
         let worth = |name: &str| name.ends_with("_best") || name.starts_with("test/");
         let mut shown: Vec<String> = self.objective.iter().cloned().collect();
-        shown.extend(names.into_iter().filter(|name| worth(name) && !shown.contains(*name)).cloned().collect::<Vec<_>>());
+        shown.extend(
+            names.into_iter().filter(|name| worth(name) && !shown.contains(*name)).cloned().collect::<Vec<_>>(),
+        );
         shown
     }
 
@@ -74,9 +76,15 @@ impl Table {
     /// The table as text, one line a job.
     pub fn text(&self) -> String {
         let (varied, metrics) = (self.varied(), self.shown_metrics());
-        let short = |value: &Value| value.as_f64().map_or_else(|| value.as_str().unwrap_or("").into(), |v| format!("{v:.4}"));
+        let short =
+            |value: &Value| value.as_f64().map_or_else(|| value.as_str().unwrap_or("").into(), |v| format!("{v:.4}"));
         let mut rows = vec![
-            ["job".to_owned()].into_iter().chain(varied.iter().cloned()).chain(metrics.iter().cloned()).chain(["time".into(), "status".into()]).collect::<Vec<_>>(),
+            ["job".to_owned()]
+                .into_iter()
+                .chain(varied.iter().cloned())
+                .chain(metrics.iter().cloned())
+                .chain(["time".into(), "status".into()])
+                .collect::<Vec<_>>(),
         ];
         for line in &self.lines {
             let mut row = vec![line.job.to_string()];
@@ -146,6 +154,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         table.write_csv(&dir.path().join("results.csv")).unwrap();
         let text = std::fs::read_to_string(dir.path().join("results.csv")).unwrap();
-        assert!(text.starts_with("job,status,duration_s,seed,lr,val/acc,train/loss\n0,finished,2.000,1,0.1,0.5,1.0\n"), "{text}");
+        assert!(
+            text.starts_with("job,status,duration_s,seed,lr,val/acc,train/loss\n0,finished,2.000,1,0.1,0.5,1.0\n"),
+            "{text}"
+        );
     }
 }

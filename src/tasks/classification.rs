@@ -50,8 +50,7 @@ fn ten() -> u32 {
 
 impl Component for ClassificationArgs {
     type Kind = TaskKind;
-    const TARGETS: &'static [&'static str] =
-        &["runner.tasks.Classification", "src.models.mnist_module.MNISTLitModule"];
+    const TARGETS: &'static [&'static str] = &["runner.tasks.Classification", "src.models.mnist_module.MNISTLitModule"];
 
     fn build(self, cx: &mut Build) -> Result<Box<dyn Task>> {
         let device = cx.fact::<Device>().copied().unwrap_or(Device::Cpu);
@@ -63,7 +62,9 @@ impl Component for ClassificationArgs {
         };
         let loss = match &self.loss {
             Some(slot) => cx.build(slot)?,
-            None => cx.build(&Slot::<LossKind>::new(component("torch.nn.CrossEntropyLoss", vec![]), KeyPath::root()))?,
+            None => {
+                cx.build(&Slot::<LossKind>::new(component("torch.nn.CrossEntropyLoss", vec![]), KeyPath::root()))?
+            }
         };
         let metrics = self.metrics.unwrap_or_else(|| {
             let args = vec![("task", Node::program("multiclass")), ("num_classes", Node::program(self.num_classes))];
@@ -143,8 +144,7 @@ impl Task for Classification {
         let Some(shape) = &facts.input_shape else { return Ok(()) };
         let batch: Vec<i64> = std::iter::once(1).chain(shape.iter().copied()).collect();
         let input = Tensor::f_zeros(&batch, (Kind::Float, self.params.device()))?;
-        let (output, layers) =
-            trace::record(|| tch::no_grad(|| guard(|| Ok(self.net.forward(&input, false).size()))));
+        let (output, layers) = trace::record(|| tch::no_grad(|| guard(|| Ok(self.net.forward(&input, false).size()))));
         let output = output.map_err(|error| misfit(shape, &error, &layers))?;
         self.layers = layers;
         let classes = facts.classes.len() as i64;

@@ -264,34 +264,34 @@ macro_rules! from_scalar {
 }
 
 from_scalar!(Precision, { "enum": ["32-true", "64-true", "32", "64", 32, 64] },
-    "`32-true` or `64-true` (mixed and half precision are not there yet)",
-    |text| match text {
-        "32" | "32-true" => Some(Precision::Single),
-        "64" | "64-true" => Some(Precision::Double),
-        _ => None,
-    });
+"`32-true` or `64-true` (mixed and half precision are not there yet)",
+|text| match text {
+    "32" | "32-true" => Some(Precision::Single),
+    "64" | "64-true" => Some(Precision::Double),
+    _ => None,
+});
 from_scalar!(Devices, { "type": ["string", "integer"] }, "`auto`, 1, or a list with the index of one GPU",
-    |text| match text {
-        "auto" => Some(Devices::Auto),
-        number => number.parse().ok().map(Devices::Number),
-    });
+|text| match text {
+    "auto" => Some(Devices::Auto),
+    number => number.parse().ok().map(Devices::Number),
+});
 from_scalar!(Deterministic, { "enum": [true, false, "warn"] }, "true, false or `warn`",
-    |text| match text {
-        "true" | "warn" => Some(Deterministic::On),
-        "false" => Some(Deterministic::Off),
-        _ => None,
-    });
+|text| match text {
+    "true" | "warn" => Some(Deterministic::On),
+    "false" => Some(Deterministic::Off),
+    _ => None,
+});
 from_scalar!(MaxTime, { "type": "string", "pattern": r"^\d+:\d+:\d+:\d+$" }, "a time as DD:HH:MM:SS",
-    |text| {
-        let parts: Vec<u64> = text.split(':').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
-        match parts.as_slice() {
-            [days, hours, minutes, seconds] => {
-                let total = days.checked_mul(24)?.checked_add(*hours)?.checked_mul(60)?.checked_add(*minutes)?;
-                Some(MaxTime(total.checked_mul(60)?.checked_add(*seconds)?))
-            }
-            _ => None,
+|text| {
+    let parts: Vec<u64> = text.split(':').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
+    match parts.as_slice() {
+        [days, hours, minutes, seconds] => {
+            let total = days.checked_mul(24)?.checked_add(*hours)?.checked_mul(60)?.checked_add(*minutes)?;
+            Some(MaxTime(total.checked_mul(60)?.checked_add(*seconds)?))
         }
-    });
+        _ => None,
+    }
+});
 
 impl Component for TrainerArgs {
     type Kind = TrainerKind;

@@ -12,20 +12,14 @@ impl Trainer {
     ///
     /// # Errors
     /// When the data has no such split, or a step fails.
-    pub fn evaluate(
-        &mut self,
-        task: &mut dyn Task,
-        data: &dyn DataModule,
-        split: Split,
-    ) -> Result<Vec<(String, f64)>> {
+    pub fn evaluate(&mut self, task: &mut dyn Task, data: &dyn DataModule, split: Split) -> Result<Vec<(String, f64)>> {
         let (loader, batches) = self.loader(data, split)?;
         self.evaluate_loader(task, &loader, batches, split)
     }
 
     fn loader(&self, data: &dyn DataModule, split: Split) -> Result<(Loader, usize)> {
-        let loader = data
-            .loader(split)?
-            .ok_or_else(|| Error::request(format!("the data has no {} split", split.name())))?;
+        let loader =
+            data.loader(split)?.ok_or_else(|| Error::request(format!("the data has no {} split", split.name())))?;
         let batches = self.limited(&loader, split)?;
         Ok((loader, batches))
     }

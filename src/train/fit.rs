@@ -23,12 +23,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Whatever a step, the data or a callback reports. What callbacks save on an exception has been saved then.
-    pub fn fit(
-        &mut self,
-        task: &mut dyn Task,
-        data: &dyn DataModule,
-        resume: Option<&Checkpoint>,
-    ) -> Result<Outcome> {
+    pub fn fit(&mut self, task: &mut dyn Task, data: &dyn DataModule, resume: Option<&Checkpoint>) -> Result<Outcome> {
         self.started = Instant::now();
         let plan = self.plan(data)?;
         let horizon = self.horizon(&plan);

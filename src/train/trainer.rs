@@ -235,8 +235,7 @@ impl Trainer {
             Error::failed(format!("the checkpoint's position in training cannot be read: {error}"))
         };
         self.progress = serde_json::from_value(progress.clone()).map_err(unreadable)?;
-        let metrics: Vec<(String, u64)> =
-            serde_json::from_value(state.value["metrics"].clone()).map_err(unreadable)?;
+        let metrics: Vec<(String, u64)> = serde_json::from_value(state.value["metrics"].clone()).map_err(unreadable)?;
         self.metrics = metrics.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect();
         self.log.restore(&state.nested("log"))?;
         task.restore(&state.nested("task"))?;

@@ -69,7 +69,12 @@ fn explain_names_the_layers() {
 fn components_are_listed_and_described() {
     let place = Place::new();
     let list = place.ok("components").out;
-    for name in ["torch.optim.Adam", "runner.models.SmallCNN", "lightning.pytorch.callbacks.ModelCheckpoint", "runner.data.Digits"] {
+    for name in [
+        "torch.optim.Adam",
+        "runner.models.SmallCNN",
+        "lightning.pytorch.callbacks.ModelCheckpoint",
+        "runner.data.Digits",
+    ] {
         assert!(list.contains(name), "{name}");
     }
     let adam = place.ok("components torch.optim.AdamW").out;
@@ -107,7 +112,9 @@ fn shipped_configs_fit_their_schemas() {
             checked += 1;
         }
         let wrong = match group {
-            "callbacks" | "logger" => serde_json::json!({"x": {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "patiense": 1}}),
+            "callbacks" | "logger" => {
+                serde_json::json!({"x": {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "patiense": 1}})
+            }
             _ => serde_json::json!({"_target_": "lightning.pytorch.Trainer", "max_epochs": [1]}),
         };
         let refused = !validator.is_valid(&wrong);

@@ -76,7 +76,11 @@ fn a_checkpoint_of_another_architecture_or_a_broken_one_is_refused() {
     let last = place.only_run("train").join("checkpoints/last.ckpt");
     let call = place.run(&format!("train model.net.channels=[8,8] ckpt_path={}", last.display()));
     assert_eq!(call.code, 2, "{}", call.err);
-    assert!(call.err.contains("last.ckpt cannot be used") && call.err.contains("net.features.1.0.weight"), "{}", call.err);
+    assert!(
+        call.err.contains("last.ckpt cannot be used") && call.err.contains("net.features.1.0.weight"),
+        "{}",
+        call.err
+    );
 
     let bytes = std::fs::read(&last).unwrap();
     let half = place.path().join("half.ckpt");
@@ -101,5 +105,9 @@ fn an_output_folder_that_cannot_be_made_is_named() {
     place.write("file", "not a folder");
     let call = place.run("train paths.log_dir=file/outputs");
     assert_eq!(call.code, 1);
-    assert!(call.err.contains("cannot create the output folder") && call.err.contains("paths.log_dir="), "{}", call.err);
+    assert!(
+        call.err.contains("cannot create the output folder") && call.err.contains("paths.log_dir="),
+        "{}",
+        call.err
+    );
 }

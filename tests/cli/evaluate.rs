@@ -48,6 +48,10 @@ fn rerun_trains_what_the_folder_records() {
     assert_eq!(json(&second.join("results.json"))["epochs"], 2);
     assert_eq!(json(&second.join("run.json"))["seed"], 5);
     let diff = place.ok(&format!("diff {} {}", first.display(), second.display()));
-    assert!(diff.out.contains("- trainer.max_epochs: 1") && diff.out.contains("+ trainer.max_epochs: 2"), "{}", diff.out);
+    assert!(
+        diff.out.contains("- trainer.max_epochs: 1") && diff.out.contains("+ trainer.max_epochs: 2"),
+        "{}",
+        diff.out
+    );
     assert_eq!(diff.out.lines().count(), 4, "{}", diff.out);
 }

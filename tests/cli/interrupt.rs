@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::runner::{Place, json};
 
-const ENDLESS: &str = "train trainer.max_epochs=-1 model.scheduler=null model.net.channels=[8] callbacks.early_stopping.patience=1000000";
+const ENDLESS: &str =
+    "train trainer.max_epochs=-1 model.scheduler=null model.net.channels=[8] callbacks.early_stopping.patience=1000000";
 
 fn interrupt(child: &Child) {
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -8,5 +8,6 @@ mod data;
 mod errors;
 mod evaluate;
 mod interrupt;
+mod parity;
 mod sweep;
 mod train;

@@ -2,7 +2,8 @@
 
 use crate::runner::{Place, folders, json};
 
-const SMALL: &str = "model.net.channels=[8] trainer.max_epochs=1 trainer.limit_train_batches=2 trainer.limit_val_batches=1 test=false";
+const SMALL: &str =
+    "model.net.channels=[8] trainer.max_epochs=1 trainer.limit_train_batches=2 trainer.limit_val_batches=1 test=false";
 
 #[test]
 fn the_cartesian_product_runs_and_ends_with_a_table() {
@@ -23,7 +24,10 @@ fn the_cartesian_product_runs_and_ends_with_a_table() {
         assert!(hydra.contains(&format!("num: {job}")), "{hydra}");
     }
     let header = call.out.lines().find(|line| line.starts_with("job ")).expect("a table");
-    assert!(header.contains("model.optimizer.lr") && header.contains("seed") && header.contains("val/acc_best"), "{header}");
+    assert!(
+        header.contains("model.optimizer.lr") && header.contains("seed") && header.contains("val/acc_best"),
+        "{header}"
+    );
     assert!(sweep.join("multirun.yaml").is_file() && sweep.join("trials.jsonl").is_file());
     let rows = std::fs::read_to_string(sweep.join("results.csv")).unwrap();
     assert_eq!(rows.lines().count(), 5);
@@ -32,7 +36,9 @@ fn the_cartesian_product_runs_and_ends_with_a_table() {
 #[test]
 fn a_failed_job_does_not_stop_the_others_and_shows_in_the_exit_code() {
     let place = Place::new();
-    let call = place.run(&format!("-m train model.optimizer.lr=1e30,1e-3 model.scheduler=null trainer.detect_anomaly=true {SMALL}"));
+    let call = place.run(&format!(
+        "-m train model.optimizer.lr=1e30,1e-3 model.scheduler=null trainer.detect_anomaly=true {SMALL}"
+    ));
     assert_eq!(call.code, 1, "{}\n{}", call.out, call.err);
     assert!(call.out.contains("1 of 2 jobs failed"), "{}", call.out);
     let sweep = folders(&folders(&place.path().join("outputs/train/multirun"))[0])[0].clone();

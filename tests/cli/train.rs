@@ -58,7 +58,8 @@ fn weights(path: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-const SMALL: &str = "trainer.max_epochs=2 model.net.channels=[8,16] trainer.limit_train_batches=6 trainer.log_every_n_steps=1";
+const SMALL: &str =
+    "trainer.max_epochs=2 model.net.channels=[8,16] trainer.limit_train_batches=6 trainer.log_every_n_steps=1";
 
 #[test]
 fn the_same_seed_gives_the_same_numbers_whatever_the_workers() {
@@ -66,7 +67,10 @@ fn the_same_seed_gives_the_same_numbers_whatever_the_workers() {
         let place = Place::new();
         place.ok(&format!("train {SMALL} data.num_workers={workers}"));
         let run = place.only_run("train");
-        (std::fs::read_to_string(run.join("csv/version_0/metrics.csv")).unwrap(), weights(&run.join("checkpoints/last.ckpt")))
+        (
+            std::fs::read_to_string(run.join("csv/version_0/metrics.csv")).unwrap(),
+            weights(&run.join("checkpoints/last.ckpt")),
+        )
     });
     assert!(metrics[0] == metrics[1] && metrics[0] == metrics[2]);
     let place = Place::new();
@@ -102,7 +106,8 @@ fn a_trial_run_leaves_no_checkpoints_and_no_metrics() {
         assert_eq!(json(&run.join("results.json"))["steps"], 1);
     }
     place.ok("train trainer.fast_dev_run=3");
-    let steps: Vec<_> = place.runs("train").iter().map(|run| json(&run.join("results.json"))["steps"].clone()).collect();
+    let steps: Vec<_> =
+        place.runs("train").iter().map(|run| json(&run.join("results.json"))["steps"].clone()).collect();
     assert!(steps.contains(&serde_json::json!(3)), "{steps:?}");
 }
 
@@ -111,7 +116,9 @@ fn two_runs_of_one_second_get_two_folders() {
     let place = Place::new();
     let line = "train trainer.fast_dev_run=true hydra.run.dir=outputs/train/day/same";
     let children: Vec<_> = (0..3)
-        .map(|_| place.command(line).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap())
+        .map(|_| {
+            place.command(line).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+        })
         .collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
@@ -144,14 +151,16 @@ fn early_stopping_waits_for_min_epochs() {
                 model.optimizer.lr=1e-12 callbacks.early_stopping.patience=1 callbacks.early_stopping.min_delta=0.5";
     place.ok(line);
     place.ok(&format!("{line} trainer.min_epochs=4"));
-    let epochs: Vec<_> = place.runs("train").iter().map(|run| json(&run.join("results.json"))["epochs"].clone()).collect();
+    let epochs: Vec<_> =
+        place.runs("train").iter().map(|run| json(&run.join("results.json"))["epochs"].clone()).collect();
     assert_eq!(epochs, [2, 4]);
 }
 
 #[test]
 fn a_not_finite_loss_is_named_and_the_run_says_that_it_failed() {
     let place = Place::new();
-    let call = place.run("train model.optimizer.lr=1e30 trainer.detect_anomaly=true model.scheduler=null trainer.max_epochs=2");
+    let call = place
+        .run("train model.optimizer.lr=1e30 trainer.detect_anomaly=true model.scheduler=null trainer.max_epochs=2");
     assert_eq!(call.code, 1);
     assert!(call.err.contains("epoch 0, batch "), "{}", call.err);
     let results = json(&place.only_run("train").join("results.json"));
@@ -162,10 +171,14 @@ fn a_not_finite_loss_is_named_and_the_run_says_that_it_failed() {
 #[test]
 fn every_shipped_experiment_and_debug_config_runs() {
     let place = Place::new();
-    for line in ["experiment=digits", "debug=default", "debug=limit", "debug=overfit trainer.max_epochs=2", "debug=profiler"] {
+    for line in
+        ["experiment=digits", "debug=default", "debug=limit", "debug=overfit trainer.max_epochs=2", "debug=profiler"]
+    {
         place.ok(&format!("train {line} model.net.channels=[8] test=false"));
     }
-    for line in ["model=dense", "logger=[csv,jsonl]", "logger=many_loggers", "trainer=cpu", "callbacks=none logger=none"] {
+    for line in
+        ["model=dense", "logger=[csv,jsonl]", "logger=many_loggers", "trainer=cpu", "callbacks=none logger=none"]
+    {
         place.ok(&format!("train {line} trainer.fast_dev_run=2"));
     }
 }

@@ -12,7 +12,8 @@ use crate::train::limited;
 pub fn plan(composed: &Composed, registry: &Registry) -> Result<i32> {
     let config = composed.resolve(&composed.run_dir()?)?;
     let plan = Plan::check(&config, registry)?.plan;
-    let mut lines = vec![("model", plan.task.target()), ("data", plan.data.target()), ("trainer", plan.trainer.target())];
+    let mut lines =
+        vec![("model", plan.task.target()), ("data", plan.data.target()), ("trainer", plan.trainer.target())];
     let callbacks = plan.callbacks.iter().map(|(name, slot)| (name.as_str(), slot.target()));
     let loggers = plan.loggers.iter().map(|(name, slot)| (name.as_str(), slot.target()));
     lines.extend(callbacks.chain(loggers));

@@ -26,7 +26,8 @@ pub fn components(request: &Request, registry: &Registry) -> Result<i32> {
 
 /// A component by its class name alone, when only one has it.
 fn of_class<'r>(registry: &'r Registry, name: &str) -> Option<&'r std::sync::Arc<Entry>> {
-    let is_it = |entry: &&Entry| entry.target().rsplit('.').next().is_some_and(|class| class.eq_ignore_ascii_case(name));
+    let is_it =
+        |entry: &&Entry| entry.target().rsplit('.').next().is_some_and(|class| class.eq_ignore_ascii_case(name));
     let mut found = registry.entries().filter(is_it);
     let first = found.next()?;
     if found.next().is_some() { None } else { registry.get(first.target()) }
@@ -122,7 +123,9 @@ fn type_of(schema: &Value) -> String {
         _ => "anything".to_owned(),
     };
     let bound = |key: &str| schema.get(key).filter(|value| value.is_number());
-    for (key, words) in [("exclusiveMinimum", "above"), ("minimum", "from"), ("exclusiveMaximum", "below"), ("maximum", "to")] {
+    for (key, words) in
+        [("exclusiveMinimum", "above"), ("minimum", "from"), ("exclusiveMaximum", "below"), ("maximum", "to")]
+    {
         if let Some(value) = bound(key) {
             text += &format!(" {words} {value}");
         }

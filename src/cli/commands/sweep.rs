@@ -55,7 +55,8 @@ pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
         let folder = dir.path().join(compose::sweep_subdir(composed.config())?);
         journal.record(&Entry::now(number, State::Started))?;
         let (state, results) = run_job(request.job_arguments(&parent, overrides, number, &folder), &folder)?;
-        let entry = Entry { metrics: results.metrics.clone(), reason: results.reason.clone(), ..Entry::now(number, state) };
+        let entry =
+            Entry { metrics: results.metrics.clone(), reason: results.reason.clone(), ..Entry::now(number, state) };
         journal.record(&entry)?;
         table.add(number, overrides, &results);
         table.write_csv(&dir.path().join("results.csv"))?;
@@ -90,7 +91,8 @@ fn of_job(error: Error, number: usize, overrides: &[String]) -> Error {
 
 /// Runs one job as a process of its own, so that whatever happens to it stays in it.
 fn run_job(arguments: Vec<String>, folder: &Path) -> Result<(State, Results)> {
-    let program = std::env::current_exe().map_err(|error| Error::failed(format!("cannot find the program: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Error::failed(format!("cannot find the program: {error}")))?;
     let mut command = Command::new(program);
     command.args(arguments);
     let status = command.status().map_err(|error| Error::failed(format!("cannot start a job: {error}")))?;

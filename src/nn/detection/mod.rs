@@ -20,7 +20,7 @@ use tch::Tensor;
 pub use anchors::AnchorGenerator;
 pub use coders::{BoxCoder, BoxLinearCoder};
 pub use fpn::{ExtraLevels, FeaturePyramid};
-pub use matcher::{BETWEEN, BELOW, Matcher};
+pub use matcher::{BELOW, BETWEEN, Matcher};
 pub use transform::{Transform, Transformed};
 
 use super::Path;

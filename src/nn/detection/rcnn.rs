@@ -51,10 +51,10 @@ impl Detector for FasterRcnn {
         let size = images.batch.size();
         let regions = self.rpn.forward(&levels, [size[2], size[3]], &images.sizes, false);
         let found = self.heads.detect(&levels, &regions.proposals, &images.sizes);
-        let restored = found.into_iter().enumerate().map(|(index, found)| Detections {
-            boxes: self.transform.restore(&found.boxes, &images, index),
-            ..found
-        });
+        let restored = found
+            .into_iter()
+            .enumerate()
+            .map(|(index, found)| Detections { boxes: self.transform.restore(&found.boxes, &images, index), ..found });
         restored.collect()
     }
 }
@@ -212,11 +212,7 @@ impl FasterRcnnArgs {
             BoxCoder { weights: self.bbox_reg_weights.unwrap_or([10.0, 10.0, 5.0, 5.0]) },
             Matcher { high: self.box_fg_iou_thresh.0, low: self.box_bg_iou_thresh.0, low_quality: false },
             Sampler { count: self.box_batch_size_per_image.0, positive: self.box_positive_fraction.0 },
-            Keep {
-                score: self.box_score_thresh.0,
-                nms: self.box_nms_thresh.0,
-                count: self.box_detections_per_img.0,
-            },
+            Keep { score: self.box_score_thresh.0, nms: self.box_nms_thresh.0, count: self.box_detections_per_img.0 },
         )?;
         weights::load_published(path, self.weights.as_deref(), TARGET)?;
         let transform = Transform::of(&self.min_size, self.max_size, &self.image_mean, &self.image_std);

@@ -168,9 +168,9 @@ impl RetinaNet {
 fn focal_loss(logits: &Tensor, targets: &Tensor) -> Tensor {
     let p = logits.sigmoid();
     let entropy = logits.binary_cross_entropy_with_logits(targets, None::<&Tensor>, None::<&Tensor>, Reduction::None);
-    let hit = &p * targets + (1.0 - &p) * (1.0 - targets);
-    let alpha = targets * 0.25 + (1.0 - targets) * 0.75;
-    (alpha * entropy * (1.0 - hit).square()).sum(logits.kind())
+    let miss: Tensor = 1.0 - (&p * targets + (1.0 - &p) * (1.0 - targets));
+    let alpha: Tensor = targets * 0.25 + (1.0 - targets) * 0.75;
+    (alpha * entropy * miss.square()).sum(logits.kind())
 }
 
 impl Detector for RetinaNet {
@@ -315,7 +315,8 @@ impl RetinaNetArgs {
         };
         let backbone = Backbone::new(&path.child("backbone"), &backbone)?;
         // Three sizes an octave, whole pixels as torchvision has them.
-        let octave = |size: f64| vec![size, (size * 2f64.powf(1.0 / 3.0)).floor(), (size * 2f64.powf(2.0 / 3.0)).floor()];
+        let octave =
+            |size: f64| vec![size, (size * 2f64.powf(1.0 / 3.0)).floor(), (size * 2f64.powf(2.0 / 3.0)).floor()];
         let sizes: Vec<Vec<f64>> = [32.0, 64.0, 128.0, 256.0, 512.0].map(octave).into();
         let ratios = vec![vec![0.5, 1.0, 2.0]; sizes.len()];
         let anchors = AnchorGenerator { sizes, ratios };

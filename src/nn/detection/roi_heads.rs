@@ -97,8 +97,8 @@ impl RoiHeads {
         let objects = labels.gt(0).nonzero().squeeze_dim(1);
         let codes = codes.reshape([labels.size()[0], -1, 4]);
         let codes = codes.index(&[Some(&objects), Some(&labels.index_select(0, &objects))]);
-        let boxes = codes.smooth_l1_loss(&wanted.index_select(0, &objects), Reduction::Sum, 1.0 / 9.0)
-            / labels.numel() as f64;
+        let boxes =
+            codes.smooth_l1_loss(&wanted.index_select(0, &objects), Reduction::Sum, 1.0 / 9.0) / labels.numel() as f64;
         [classes, boxes]
     }
 
@@ -143,9 +143,8 @@ impl RoiHeads {
     /// The detections of an image from boxes `[n, classes, 4]` and scores `[n, classes]`; class 0 is the background.
     fn choose(&self, boxes: &Tensor, scores: &Tensor) -> Detections {
         let objects = scores.size()[1] - 1;
-        let labels = Tensor::arange_start(1, objects + 1, (Kind::Int64, scores.device())).expand_as(
-            &scores.narrow(1, 1, objects),
-        );
+        let labels = Tensor::arange_start(1, objects + 1, (Kind::Int64, scores.device()))
+            .expand_as(&scores.narrow(1, 1, objects));
         let boxes = boxes.narrow(1, 1, objects).reshape([-1, 4]);
         let scores = scores.narrow(1, 1, objects).reshape([-1]);
         let labels = labels.reshape([-1]);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tch::{CModule, Device, Tensor};
 
-use crate::error::{Context, Result};
+use crate::error::Context;
 use crate::nn::{Module, net, trace};
 use crate::registry::Ignored;
 
@@ -28,7 +28,11 @@ impl Module for Script {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.train != Some(train) {
-            if train { state.module.set_train() } else { state.module.set_eval() }
+            if train {
+                state.module.set_train()
+            } else {
+                state.module.set_eval()
+            }
             state.train = Some(train);
         }
         // Its buffers are not among the parameters that settle on the device.

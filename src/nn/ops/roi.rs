@@ -175,8 +175,7 @@ impl MultiScaleRoiAlign {
             .map(|level| 2f64.powf((level.size()[2] as f64 / largest[0] as f64).log2().round_ties_even()))
             .collect();
         let align = |level: usize, regions: &Tensor| {
-            let align =
-                RoiAlign { output: self.output, scale: scales[level], sampling: self.sampling, aligned: false };
+            let align = RoiAlign { output: self.output, scale: scales[level], sampling: self.sampling, aligned: false };
             align.forward(&levels[level], regions)
         };
         if levels.len() == 1 {

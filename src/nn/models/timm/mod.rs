@@ -152,7 +152,8 @@ fn family(name: &str) -> Option<Family> {
 
 /// Names that are often meant, for the nearest-name search.
 fn known() -> Vec<String> {
-    let mut names: Vec<String> = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"].map(String::from).into();
+    let mut names: Vec<String> =
+        ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"].map(String::from).into();
     names.extend(["wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d"].map(String::from));
     names.extend((0..8).map(|scale| format!("efficientnet_b{scale}")));
     for size in ["tiny", "small", "base", "large"] {

@@ -142,7 +142,8 @@ impl Block {
         let at = path.child("downsample");
         // Python makes it before the block's own convolutions, and assigns it after them.
         let downsample = args.downsample.then(|| {
-            let conv = Conv2d::new(&at.child(0), args.inputs, outputs, ConvOptions::new(1).stride(args.stride).no_bias())?;
+            let conv =
+                Conv2d::new(&at.child(0), args.inputs, outputs, ConvOptions::new(1).stride(args.stride).no_bias())?;
             Ok::<_, Error>((conv, norm(&at.child(1), shape.norm, outputs)?))
         });
         let downsample = downsample.transpose()?;
@@ -217,7 +218,8 @@ impl Body {
         if shape.block == BlockKind::Basic && (shape.groups != 1 || shape.width != 64 || shape.dilate.contains(&true)) {
             return Err(Error::request("resnet18 and resnet34 have one group of width 64 and no dilation"));
         }
-        let conv = Conv2d::new(&path.child("conv1"), shape.channels, 64, ConvOptions::new(7).stride(2).padding(3).no_bias())?;
+        let conv =
+            Conv2d::new(&path.child("conv1"), shape.channels, 64, ConvOptions::new(7).stride(2).padding(3).no_bias())?;
         let stem = (conv, norm(&path.child("bn1"), shape.norm, 64)?);
         let pool = Pool::max(&path.child("maxpool"), 3, 2, 1);
         let (mut inputs, mut dilation) = (64, 1);
@@ -322,7 +324,6 @@ impl Module for ResNet {
         self.fc.as_ref().map_or_else(|| x.shallow_clone(), |fc| fc.forward(&x, train))
     }
 }
-
 
 macro_rules! resnets {
     ($($(#[$doc:meta])* $name:ident, $model:literal, $target:literal, $groups:literal, $width:literal;)*) => {

@@ -54,8 +54,7 @@ impl WindowAttention {
         let qkv = Linear::new(&path.child("qkv"), dim, 3 * dim, true)?;
         let projection = Linear::new(&path.child("proj"), dim, dim, true)?;
         let rows = (2 * window[0] - 1) * (2 * window[1] - 1);
-        let table =
-            path.parameter("relative_position_bias_table", &[rows, heads], |t| init::trunc_normal(t, 0.02))?;
+        let table = path.parameter("relative_position_bias_table", &[rows, heads], |t| init::trunc_normal(t, 0.02))?;
         let index = path.buffer("relative_position_index", Tensor::f_from_slice(&relative_index(window))?)?;
         path.child("qkv").move_last();
         path.child("proj").move_last();
@@ -67,9 +66,11 @@ impl WindowAttention {
     fn partition(&self, x: &Tensor) -> Tensor {
         let size = x.size();
         let [wh, ww] = self.window;
-        x.view([size[0], size[1] / wh, wh, size[2] / ww, ww, size[3]])
-            .permute([0, 1, 3, 2, 4, 5])
-            .reshape([-1, wh * ww, size[3]])
+        x.view([size[0], size[1] / wh, wh, size[2] / ww, ww, size[3]]).permute([0, 1, 3, 2, 4, 5]).reshape([
+            -1,
+            wh * ww,
+            size[3],
+        ])
     }
 
     /// -100 between pixels that are neighbours only by the shift: `[windows, 1, pixels, pixels]`.
