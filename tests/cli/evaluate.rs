@@ -16,7 +16,7 @@ fn a_checkpoint_gives_the_same_metrics_as_its_run_and_predicts_every_sample() {
         assert_eq!(trained["metrics"][name], tested["metrics"][name], "{name}");
     }
     // A run folder means its best checkpoint.
-    place.ok(&format!("validate ckpt_path={} data.batch_size=7", run.display()));
+    place.ok(&format!("validate ckpt_path={} data.num_workers=2", run.display()));
     let validated = json(&place.only_run("validate").join("results.json"));
     assert_eq!(trained["best"], validated["metrics"]["val/loss"]);
 
