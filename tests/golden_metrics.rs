@@ -33,6 +33,7 @@ fn boxes(images: &Json) -> Result<Vec<Boxes>> {
             labels: golden::tensor(&image["labels"])?,
             scores: image.get("scores").map(golden::tensor).transpose()?,
             iscrowd: image.get("iscrowd").map(golden::tensor).transpose()?,
+            area: image.get("area").map(golden::tensor).transpose()?,
         })
     };
     images.iter().map(read).collect()

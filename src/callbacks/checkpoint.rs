@@ -142,8 +142,8 @@ impl Component for ModelCheckpoint {
 
     fn check(&self, cx: &mut Check) {
         if self.monitor.is_none() && !matches!(self.save_top_k, -1..=1) {
-            cx.problem("save_top_k", "keeping several checkpoints needs a metric to judge by")
-                .help = Some("set `monitor`, or use save_top_k 1, 0 or -1".into());
+            cx.problem("save_top_k", "keeping several checkpoints needs a metric to judge by").help =
+                Some("set `monitor`, or use save_top_k 1, 0 or -1".into());
         }
         if self.save_top_k < -1 {
             cx.problem("save_top_k", "must be -1 (all), 0 (none) or a count");
@@ -278,9 +278,10 @@ impl Keeper {
             return Ok(path);
         }
         let versions = (1..).map(|v| folder.join(format!("{name}-v{v}.ckpt")));
-        versions.take(100_000).find(|path| !taken(path)).ok_or_else(|| {
-            Error::failed(format!("{} and 100,000 versions of it are taken", path.display()))
-        })
+        versions
+            .take(100_000)
+            .find(|path| !taken(path))
+            .ok_or_else(|| Error::failed(format!("{} and 100,000 versions of it are taken", path.display())))
     }
 
     fn save_last(&mut self, cx: &mut Cx, folder: &Path, saved: Option<PathBuf>) {
@@ -331,9 +332,9 @@ impl Callback for Keeper {
 
     fn on_train_batch_end(&mut self, cx: &mut Cx) -> Result<()> {
         let stepped = self.saved_at != Some(cx.progress.global_step);
-        let by_steps = self.args.every_n_train_steps.is_some_and(|n| n > 0 && cx.progress.global_step.is_multiple_of(n));
-        let by_time =
-            self.args.train_time_interval.is_some_and(|limit| self.since.elapsed().as_secs_f64() >= limit.0);
+        let by_steps =
+            self.args.every_n_train_steps.is_some_and(|n| n > 0 && cx.progress.global_step.is_multiple_of(n));
+        let by_time = self.args.train_time_interval.is_some_and(|limit| self.since.elapsed().as_secs_f64() >= limit.0);
         if stepped && (by_steps || by_time) { self.save(cx) } else { Ok(()) }
     }
 

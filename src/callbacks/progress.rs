@@ -44,7 +44,13 @@ fn one() -> u64 {
 
 impl Default for ProgressBar {
     fn default() -> Self {
-        ProgressBar { refresh_rate: 1, process_position: Ignored, leave: false, theme: Ignored, console_kwargs: Ignored }
+        ProgressBar {
+            refresh_rate: 1,
+            process_position: Ignored,
+            leave: false,
+            theme: Ignored,
+            console_kwargs: Ignored,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use indexmap::IndexMap;
 
-use crate::nn::EntryKind;
+use crate::nn::trace::Record;
+use crate::nn::{EntryKind, Params};
 use crate::prelude::*;
 use crate::tensor::Stateful;
 use crate::train::{Callback, CallbackKind, Cx};
@@ -39,8 +40,57 @@ impl Component for ModelSummary {
 }
 
 impl ModelSummary {
+    /// The table of a network that was tried on one sample: shapes and operations too.
+    fn layers(&self, layers: &[Record], params: &Params) -> String {
+        let depth = usize::try_from(self.max_depth).unwrap_or(usize::MAX);
+        let shape = |shape: &[i64]| shape.iter().map(i64::to_string).collect::<Vec<_>>().join("×");
+        let mut rows = vec![["layer", "kind", "output", "parameters", "MFLOP"].map(str::to_owned)];
+        for layer in layers {
+            // The task's own name for the network (`net`) is level 0.
+            let level = layer.name.matches('.').count();
+            if level > depth || (!layer.leaf && level < depth) {
+                continue;
+            }
+            let count = |n: u64| if n == 0 { String::new() } else { thousands(n as i64) };
+            let flops = if layer.flops == 0 { String::new() } else { format!("{:.3}", layer.flops as f64 / 1e6) };
+            rows.push([
+                layer.name.clone(),
+                layer.kind.to_string(),
+                shape(&layer.output),
+                count(layer.parameters),
+                flops,
+            ]);
+        }
+        let widths: Vec<usize> =
+            (0..5).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
+        let mut out = String::new();
+        for row in &rows {
+            for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                // Numbers to the right, words to the left.
+                let cell = if i < 3 { format!("{cell:width$}") } else { format!("{cell:>width$}") };
+                out += &format!("{cell}  ");
+            }
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+        }
+        let flops: u64 = layers.iter().map(|layer| layer.flops).sum();
+        out + &Self::totals(params) + &format!(", {:.3} MFLOP a sample", flops as f64 / 1e6)
+    }
+
+    /// Parameters in all.
+    fn totals(params: &Params) -> String {
+        let (mut trainable, mut frozen, mut bytes) = (0, 0, 0);
+        for (_, tensor) in params.parameters() {
+            let count = tensor.numel() as i64;
+            bytes += count * tensor.kind().elt_size_in_bytes() as i64;
+            *(if tensor.requires_grad() { &mut trainable } else { &mut frozen }) += count;
+        }
+        let (trainable, frozen) = (thousands(trainable), thousands(frozen));
+        format!("{trainable} trainable parameters, {frozen} frozen, {:.1} MB", bytes as f64 / 1e6)
+    }
+
     /// The table for the parameters of a network.
-    pub fn table(&self, params: &crate::nn::Params) -> String {
+    fn table(&self, params: &Params) -> String {
         #[derive(Default)]
         struct Row {
             tensors: usize,
@@ -48,11 +98,8 @@ impl ModelSummary {
             shapes: Vec<String>,
         }
         let mut rows: IndexMap<String, Row> = IndexMap::new();
-        let (mut trainable, mut frozen, mut bytes) = (0, 0, 0);
         for (name, entry) in params.entries().iter().filter(|(_, entry)| entry.kind == EntryKind::Parameter) {
             let count = entry.tensor.numel() as i64;
-            bytes += count * entry.tensor.kind().elt_size_in_bytes() as i64;
-            if entry.tensor.requires_grad() { trainable += count } else { frozen += count }
             let owner = name.rsplit_once('.').map_or("", |(owner, _)| owner);
             let depth = usize::try_from(self.max_depth).unwrap_or(usize::MAX);
             // The network's own name (`net`) is level 0: its children are the first level worth showing.
@@ -71,13 +118,7 @@ impl ModelSummary {
             };
             out += &format!("{name:width$}  {:>12}  {shapes}\n", thousands(row.parameters));
         }
-        out += &format!(
-            "{} trainable parameters, {} frozen, {:.1} MB",
-            thousands(trainable),
-            thousands(frozen),
-            bytes as f64 / 1e6
-        );
-        out
+        out + &Self::totals(params)
     }
 }
 
@@ -103,7 +144,11 @@ impl Callback for ModelSummary {
 
     fn on_fit_start(&mut self, cx: &mut Cx) -> Result<()> {
         if self.max_depth != 0 {
-            for line in self.table(cx.task.params()).lines() {
+            let table = match cx.task.layers() {
+                [] => self.table(cx.task.params()),
+                layers => self.layers(layers, cx.task.params()),
+            };
+            for line in table.lines() {
                 tracing::info!("{line}");
             }
         }

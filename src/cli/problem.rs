@@ -56,9 +56,7 @@ fn render_problem(renderer: &Renderer, problem: &Problem) -> String {
         if let Some(label) = &problem.label {
             annotation = annotation.label(label.as_str());
         }
-        group = group.element(
-            Snippet::source(origin.source.text.as_str()).path(place.as_str()).annotation(annotation),
-        );
+        group = group.element(Snippet::source(origin.source.text.as_str()).path(place.as_str()).annotation(annotation));
     } else if let Some(label) = &problem.label {
         group = group.element(Level::HELP.message(label.as_str()));
     }
@@ -106,7 +104,7 @@ mod tests {
         let source = Arc::new(Source { kind: SourceKind::File("conf/a.yaml".into()), text });
         let problem = Problem::new("unknown argument `learning_rate` for torch.optim.Adam")
             .at(KeyPath::root().key("model").key("optimizer").key("learning_rate"))
-            .from(&Origin { source, line: 3, column: 5 })
+            .from(&Origin { source, line: 3, column: 5, key: (0, 0) })
             .width(13)
             .label("did you mean `lr`?");
         let text = render(&Error::from(problem), false);

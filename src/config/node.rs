@@ -64,6 +64,9 @@ pub struct Origin {
     pub line: u32,
     /// Column in characters, from 1; 0 when unknown.
     pub column: u32,
+    /// Line and column of the key that the value stands under, (0, 0) when there is none. It travels with the
+    /// value, so that a message about a key can point at the key.
+    pub key: (u32, u32),
 }
 
 /// A piece of text that values come from, kept whole so that a message can show the line.
@@ -93,7 +96,18 @@ impl Origin {
     pub fn program() -> Self {
         static PROGRAM: std::sync::LazyLock<Arc<Source>> =
             std::sync::LazyLock::new(|| Arc::new(Source { kind: SourceKind::Program, text: String::new() }));
-        Origin { source: PROGRAM.clone(), line: 0, column: 0 }
+        Origin::new(PROGRAM.clone(), 0, 0)
+    }
+
+    /// A place in a source that stands under no key.
+    pub fn new(source: Arc<Source>, line: u32, column: u32) -> Self {
+        Origin { source, line, column, key: (0, 0) }
+    }
+
+    /// The place of the key; the value's own place when it has none.
+    pub fn of_key(&self) -> Self {
+        let (line, column) = if self.key.0 > 0 { self.key } else { (self.line, self.column) };
+        Origin::new(self.source.clone(), line, column)
     }
 }
 
@@ -266,6 +280,21 @@ impl Key {
             _ => None,
         }
     }
+
+    /// The number that Python's dictionaries compare a key by, where `1`, `1.0` and `true` are one key: the bits
+    /// of a float. `None` for text, and for integers that no float equals.
+    pub fn number_bits(&self) -> Option<u64> {
+        let value = match self {
+            Key::Str(_) => return None,
+            // 2^53: below it every integer is a float.
+            Key::Int(i) if i.unsigned_abs() > 1 << 53 => return None,
+            Key::Int(i) => *i as f64,
+            Key::Float(v) => *v,
+            Key::Bool(b) => f64::from(*b),
+        };
+        // Adding zero makes -0.0 and 0.0 one.
+        Some((value + 0.0).to_bits())
+    }
 }
 
 impl From<&str> for Key {
@@ -318,7 +347,7 @@ impl fmt::Display for Key {
         match self {
             Key::Str(text) => f.write_str(text),
             Key::Int(i) => write!(f, "{i}"),
-            Key::Float(v) => write!(f, "{v:?}"),
+            Key::Float(v) => f.write_str(&super::text::yaml_float(*v)),
             Key::Bool(b) => write!(f, "{b}"),
         }
     }

@@ -12,6 +12,7 @@ mod loader;
 pub mod mix;
 pub mod rng;
 pub mod sampler;
+pub mod torch_order;
 pub mod transforms;
 
 use std::path::PathBuf;

@@ -91,9 +91,11 @@ impl Component for CsvLoggerArgs {
 
 /// `version_<n>` with the first number above all that are there.
 fn next_version(base: &Path) -> String {
-    let taken = std::fs::read_dir(base).into_iter().flatten().flatten().filter_map(|entry| {
-        entry.file_name().to_str()?.strip_prefix("version_")?.parse::<u64>().ok()
-    });
+    let taken = std::fs::read_dir(base)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("version_")?.parse::<u64>().ok());
     format!("version_{}", taken.max().map_or(0, |n| n + 1))
 }
 

@@ -17,13 +17,18 @@ pub(super) enum Normalize {
     Softmax,
 }
 
-/// Scores as probabilities: left alone when all lie in [0, 1], else normalized, the whole batch.
-pub(super) fn probabilities(scores: &Tensor, how: Normalize) -> Tensor {
+/// Scores as probabilities: left alone when all (of those at `kept`, which broadcasts) lie in [0, 1], else
+/// normalized, the whole batch.
+pub(super) fn probabilities(scores: &Tensor, how: Normalize, kept: Option<&Tensor>) -> Tensor {
     let normalized = || match how {
         Normalize::Sigmoid => scores.sigmoid(),
         Normalize::Softmax => scores.softmax(1, None::<Kind>),
     };
-    let outside = scores.ge(0.0).logical_and(&scores.le(1.0)).logical_not().any();
+    let mut outside = scores.ge(0.0).logical_and(&scores.le(1.0)).logical_not();
+    if let Some(kept) = kept {
+        outside = outside.logical_and(kept);
+    }
+    let outside = outside.any();
     if scores.device() == Device::Cpu {
         return if outside.int64_value(&[]) != 0 { normalized() } else { scores.shallow_clone() };
     }
@@ -101,7 +106,7 @@ pub(super) fn masks(
 ) -> Result<Masks> {
     same_shape(preds, target)?;
     let hit = if preds.is_floating_point() {
-        probabilities(preds, Normalize::Sigmoid).gt(threshold)
+        probabilities(preds, Normalize::Sigmoid, None).gt(threshold)
     } else {
         let hit = preds.eq(1);
         store.fault(preds, &hit.logical_or(&preds.eq(0)).logical_not(), not_binary)?;

@@ -6,7 +6,9 @@
 mod aggregation;
 mod args;
 mod classification;
+mod detection;
 mod inputs;
+mod regression;
 mod store;
 
 use indexmap::IndexMap;
@@ -20,6 +22,8 @@ pub use store::{Accumulated, Definition, Store};
 /// Registers every metric.
 pub fn register(registry: &mut Registry) {
     classification::register(registry);
+    regression::register(registry);
+    detection::register(registry);
     aggregation::register(registry);
 }
 
@@ -89,6 +93,7 @@ impl<'a> Update<'a> {
 }
 
 /// The boxes of one image.
+#[derive(Debug)]
 pub struct Boxes {
     /// `[n, 4]`, float, in the metric's box format (xyxy by default), in pixels.
     pub boxes: Tensor,
@@ -98,6 +103,9 @@ pub struct Boxes {
     pub scores: Option<Tensor>,
     /// `[n]`, 1 for a crowd region, of targets.
     pub iscrowd: Option<Tensor>,
+    /// `[n]`, of targets: the area by which a target is small, medium or large, where it is not the box' own (0: it
+    /// is).
+    pub area: Option<Tensor>,
 }
 
 /// A computed metric.

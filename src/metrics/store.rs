@@ -42,7 +42,7 @@ impl<D: Definition> Metric for Accumulated<D> {
     }
 
     fn compute(&self) -> Result<Value> {
-        tch::no_grad(|| guard(|| self.definition.compute(&self.store)))
+        tch::no_grad(|| guard(|| Ok(squeezed(self.definition.compute(&self.store)?))))
     }
 
     fn reset(&mut self) {
@@ -65,6 +65,15 @@ impl<D: Definition> Metric for Accumulated<D> {
     }
 }
 
+/// A value of one element has no dimensions, as torchmetrics returns it.
+fn squeezed(value: Value) -> Value {
+    match value {
+        Value::Tensor(tensor) if tensor.numel() == 1 => Value::Tensor(tensor.reshape([0i64; 0])),
+        Value::Tensor(tensor) => Value::Tensor(tensor),
+        Value::Map(map) => Value::Map(map.into_iter().map(|(key, value)| (key, squeezed(value))).collect()),
+    }
+}
+
 /// Named state tensors. They live where the batches live: nothing waits for the device and nothing moves.
 #[derive(Default)]
 pub struct Store {
@@ -75,6 +84,8 @@ struct Entry {
     reduction: Reduction,
     /// The value that changes nothing.
     neutral: Tensor,
+    /// Whether the first value decides the shape.
+    elastic: bool,
     /// Nothing yet, one tensor, or (with [`Reduction::Cat`]) one per batch.
     parts: Vec<Tensor>,
 }
@@ -89,7 +100,7 @@ impl Store {
     }
 
     fn with(mut self, name: &'static str, reduction: Reduction, neutral: Tensor) -> Self {
-        self.entries.insert(name, Entry { reduction, neutral, parts: Vec::new() });
+        self.entries.insert(name, Entry { reduction, neutral, elastic: false, parts: Vec::new() });
         self
     }
 
@@ -98,14 +109,26 @@ impl Store {
         self.with(name, Reduction::Sum, Tensor::zeros(shape, (kind, Device::Cpu)))
     }
 
-    /// With a state that keeps the largest.
-    pub fn max(self, name: &'static str, neutral: f64) -> Self {
-        self.with(name, Reduction::Max, Tensor::from(neutral))
+    /// With a state in double precision that is added up, of the shape that the first value has.
+    pub fn sum_of_any_shape(self, name: &'static str) -> Self {
+        self.with(name, Reduction::Sum, Tensor::from(0.0)).elastic()
     }
 
-    /// With a state that keeps the smallest.
+    /// With a state that keeps the largest, of the shape that the first value has.
+    pub fn max(self, name: &'static str, neutral: f64) -> Self {
+        self.with(name, Reduction::Max, Tensor::from(neutral)).elastic()
+    }
+
+    /// With a state that keeps the smallest, of the shape that the first value has.
     pub fn min(self, name: &'static str, neutral: f64) -> Self {
-        self.with(name, Reduction::Min, Tensor::from(neutral))
+        self.with(name, Reduction::Min, Tensor::from(neutral)).elastic()
+    }
+
+    fn elastic(mut self) -> Self {
+        if let Some((_, last)) = self.entries.last_mut() {
+            last.elastic = true;
+        }
+        self
     }
 
     /// With a state that keeps everything, joined along the first dimension.
@@ -209,7 +232,7 @@ impl Store {
                 return Err(Error::failed(format!("the saved state lacks the metric's `{name}`")));
             };
             let cat = entry.reduction == Reduction::Cat;
-            if !cat && saved.size() != entry.neutral.size() {
+            if !cat && !entry.elastic && saved.size() != entry.neutral.size() {
                 let (found, right) = (saved.size(), entry.neutral.size());
                 return Err(Error::failed(format!(
                     "the saved `{name}` has the shape {found:?}, the metric's is {right:?}"

@@ -4,6 +4,12 @@ use std::os::raw::c_int;
 
 use super::{NativeError, Result, check, ffi};
 
+/// The version of libtorch that this program was built with: `2.11.0`.
+pub fn libtorch_version() -> String {
+    // SAFETY: a string literal of the shim.
+    unsafe { std::ffi::CStr::from_ptr(ffi::runner_libtorch_version()) }.to_string_lossy().into_owned()
+}
+
 /// Makes operations choose deterministic algorithms, as `torch.use_deterministic_algorithms`. An operation without
 /// one then fails, or warns with `warn_only`.
 pub fn set_deterministic_algorithms(on: bool, warn_only: bool) -> Result<()> {

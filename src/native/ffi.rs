@@ -76,6 +76,7 @@ pub type Drop = unsafe extern "C" fn(*mut c_void);
 
 unsafe extern "C" {
     pub fn runner_text_free(text: Text);
+    pub fn runner_libtorch_version() -> *const std::os::raw::c_char;
 
     pub fn runner_fused_adam(
         decoupled: bool,

@@ -1,5 +1,6 @@
 #include "shim.h"
 
+#include <torch/headeronly/version.h>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -424,6 +425,8 @@ Text runner_set_threads(int n) {
 int runner_threads() { return at::get_num_threads(); }
 
 // ---- Memory layout ----
+
+const char *runner_libtorch_version() { return TORCH_VERSION; }
 
 Text runner_contiguous(const at::Tensor *tensor, int format, at::Tensor **out) {
   return attempt([&] { *out = new at::Tensor(tensor->contiguous(static_cast<at::MemoryFormat>(format))); });

@@ -97,6 +97,9 @@ int runner_float32_matmul_precision();
 Text runner_set_threads(int n);
 int runner_threads();
 
+// The version of the headers that the shim was built with: `2.11.0`.
+const char *runner_libtorch_version();
+
 // Memory layout of a tensor.
 Text runner_contiguous(const at::Tensor *tensor, int format, at::Tensor **out);
 Text runner_is_contiguous(const at::Tensor *tensor, int format, bool *out);

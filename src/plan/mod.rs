@@ -74,10 +74,9 @@ impl Plan {
         let loggers = checker.named::<LoggerKind>(&["logger", "loggers"]);
         let settings = checker.settings();
         match (task, data, trainer, settings) {
-            (Some(task), Some(data), Some(trainer), Some(settings)) if checker.problems.is_empty() => Ok(Checked {
-                plan: Plan { task, data, trainer, callbacks, loggers, settings },
-                notes: checker.notes,
-            }),
+            (Some(task), Some(data), Some(trainer), Some(settings)) if checker.problems.is_empty() => {
+                Ok(Checked { plan: Plan { task, data, trainer, callbacks, loggers, settings }, notes: checker.notes })
+            }
             _ => Err(checker.problems),
         }
     }
@@ -166,7 +165,8 @@ pub fn check_monitors(monitors: &[(KeyPath, &Node, String)], logged: &[String]) 
         if logged.contains(name) || name.starts_with("lr-") {
             continue;
         }
-        let mut problem = Problem::new(format!("`{name}` is monitored, but nothing logs it")).at(path.clone()).from(&node.origin);
+        let mut problem =
+            Problem::new(format!("`{name}` is monitored, but nothing logs it")).at(path.clone()).from(&node.origin);
         if let Some(near) = suggest::nearest(name, logged.iter().map(String::as_str)) {
             problem = problem.label(format!("did you mean `{near}`?"));
         }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::extract::{self, Found};
 use super::slot::{Kind, KindInfo, Slot};
 use super::{Registry, special};
-use crate::config::{KeyPath, Node, Problem, Problems};
+use crate::config::{KeyPath, Node, Problem, Problems, Value};
 use crate::error::{Error, Result};
 
 /// A component: the arguments are the type itself, its doc comment is the help text.
@@ -40,6 +40,10 @@ pub trait Component: DeserializeOwned + JsonSchema + 'static {
 
     /// The `_target_` names, the documented one first, aliases after it.
     const TARGETS: &'static [&'static str];
+
+    /// Whether it takes any number of positional arguments (`torch.nn.Sequential(*modules)`): `_args_` is then a
+    /// field of its own, a list, and not the values of the first fields.
+    const VARIADIC: bool = false;
 
     /// Reports what the types cannot say: a path that must exist, two arguments that exclude each other. Called
     /// before anything is started; must not touch the disk but to look.
@@ -171,7 +175,11 @@ fn schema_of<C: Component>() -> Schema {
 }
 
 fn read<C: Component>(node: &Node, path: &KeyPath) -> (Result<C, Problems>, Found) {
-    let (args, positional) = special::split(node);
+    let (mut args, mut positional) = special::split(node);
+    if let (true, Some(list), Value::Map(map)) = (C::VARIADIC, node.get("_args_"), &mut args.value) {
+        map.insert("_args_".into(), list.clone());
+        positional.clear();
+    }
     let required = || -> Vec<String> {
         let schema = schema_of::<C>();
         let names = schema.get("required").and_then(|r| r.as_array());

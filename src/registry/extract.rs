@@ -32,6 +32,9 @@ thread_local! {
 /// The newtype name by which a visitor asks for the raw sub-tree.
 pub(super) const CAPTURE: &str = "$runner::capture";
 
+/// The newtype name by which a visitor asks for a look at the sub-tree before it is read.
+pub(super) const PEEK: &str = "$runner::peek";
+
 /// Takes the sub-tree that was captured for the visitor that is running.
 pub(super) fn take_capture() -> Option<Capture> {
     CAPTURED.with_borrow_mut(Option::take)
@@ -99,13 +102,16 @@ pub(super) fn extract_args<T: DeserializeOwned>(
 struct Fault {
     problem: Problem,
     missing: Option<&'static str>,
+    /// Whether it is the key, not the value, that is wrong.
+    about_key: bool,
 }
 
 impl Fault {
     /// Names the place, unless a deeper place is named already.
     fn place(mut self, node: &Node, path: &KeyPath) -> Self {
         if self.problem.origin.is_none() {
-            self.problem = self.problem.from(&node.origin);
+            let origin = if self.about_key { node.origin.of_key() } else { node.origin.clone() };
+            self.problem = self.problem.from(&origin);
             if self.problem.path.is_root() {
                 self.problem = self.problem.at(path.clone());
             }
@@ -124,7 +130,7 @@ impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Fault { problem: Problem::new(message.to_string()), missing: None }
+        Fault { problem: Problem::new(message.to_string()), missing: None, about_key: false }
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -136,11 +142,12 @@ impl de::Error for Fault {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Fault { problem: Problem::new(format!("missing argument `{field}`")), missing: Some(field) }
+        let problem = Problem::new(format!("missing argument `{field}`"));
+        Fault { problem, missing: Some(field), about_key: false }
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let mut problem = Problem::new(format!("unknown argument `{field}`"));
+        let mut problem = Problem::new(format!("unknown argument `{field}`")).width(field.chars().count());
         match super::suggest::nearest(field, expected.iter().copied()) {
             Some(near) => problem = problem.label(format!("did you mean `{near}`?")),
             None if expected.is_empty() => problem = problem.help("it takes no arguments"),
@@ -149,7 +156,7 @@ impl de::Error for Fault {
         if !expected.is_empty() {
             problem = problem.help(format!("its arguments are {}", expected.join(", ")));
         }
-        Fault { problem, missing: None }
+        Fault { problem, missing: None, about_key: true }
     }
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
@@ -157,7 +164,7 @@ impl de::Error for Fault {
         if let Some(near) = super::suggest::nearest(found, expected.iter().copied()) {
             problem = problem.label(format!("did you mean `{near}`?"));
         }
-        Fault { problem, missing: None }
+        Fault { problem, missing: None, about_key: false }
     }
 }
 
@@ -233,7 +240,7 @@ impl<'de, 'a> de::Deserializer<'de> for De<'a> {
                 .at(self.path.clone())
                 .from(&self.node.origin)
                 .help(format!("set it: {}=…", self.path));
-            return Err(Fault { problem, missing: None });
+            return Err(Fault { problem, missing: None, about_key: false });
         }
         self.place(match &self.node.value {
             Value::Null => visitor.visit_unit(),
@@ -258,6 +265,9 @@ impl<'de, 'a> de::Deserializer<'de> for De<'a> {
         if name == CAPTURE {
             CAPTURED.with_borrow_mut(|captured| *captured = Some((self.node.clone(), self.path.clone())));
             return self.place(visitor.visit_unit());
+        }
+        if name == PEEK {
+            CAPTURED.with_borrow_mut(|captured| *captured = Some((self.node.clone(), self.path.clone())));
         }
         self.place(visitor.visit_newtype_struct(self))
     }

@@ -16,15 +16,16 @@ use indexmap::IndexMap;
 pub use args::{Fraction, IntOrFloat, NonNegative, OneOrMany, Positive, Switch};
 pub use component::{Build, Check, Component, Entry};
 pub use extract::{Found, extract};
-pub use slot::{Ignored, Kind, KindInfo, Slot, SlotRef};
+pub use slot::{Ignored, Kind, KindInfo, Slot, SlotOr, SlotRef};
 
-use crate::config::{KeyPath, Node, Problem, Problems};
+use crate::config::{KeyPath, Node, Problem, Problems, Resolvers, Value};
 
 /// The known components.
 #[derive(Default)]
 pub struct Registry {
     names: IndexMap<&'static str, Arc<Entry>>,
     list: Vec<Arc<Entry>>,
+    resolvers: Resolvers,
 }
 
 impl Registry {
@@ -46,6 +47,30 @@ impl Registry {
             self.names.insert(target, entry.clone());
         }
         self.list.push(entry);
+    }
+
+    /// Adds a resolver, so that configs may write `${name:…}`. A built-in one of the same name is replaced.
+    ///
+    /// ```
+    /// use runner::config::Value;
+    /// use runner::registry::Registry;
+    /// let registry = Registry::new().with_resolver("double", |arguments| match arguments {
+    ///     [Value::Int(i)] => Ok(Value::Int(2 * i)),
+    ///     _ => Err("double takes one integer".to_owned()),
+    /// });
+    /// ```
+    pub fn with_resolver(
+        mut self,
+        name: &str,
+        resolver: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.resolvers = self.resolvers.with(name, resolver);
+        self
+    }
+
+    /// The resolvers that configs may name.
+    pub fn resolvers(&self) -> &Resolvers {
+        &self.resolvers
     }
 
     /// All components, in the order in which they were added.

@@ -136,6 +136,36 @@ impl<K: Kind> JsonSchema for Slot<K> {
     }
 }
 
+/// A component by itself (a mapping with `_target_`), or something else that holds it: a scheduler, or the mapping
+/// that says when it steps.
+pub enum SlotOr<K, T> {
+    /// The component.
+    Slot(Slot<K>),
+    /// The other thing.
+    Other(T),
+}
+
+impl<'de, K: Kind, T: Deserialize<'de>> Deserialize<'de> for SlotOr<K, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Look<K, T>(PhantomData<(K, T)>);
+        impl<'de, K: Kind, T: Deserialize<'de>> Visitor<'de> for Look<K, T> {
+            type Value = SlotOr<K, T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", KindInfo::of::<K>().with_article())
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                let component = extract::take_capture().is_some_and(|(node, _)| node.get("_target_").is_some());
+                if component {
+                    Slot::deserialize(deserializer).map(SlotOr::Slot)
+                } else {
+                    T::deserialize(deserializer).map(SlotOr::Other)
+                }
+            }
+        }
+        deserializer.deserialize_newtype_struct(extract::PEEK, Look(PhantomData))
+    }
+}
+
 /// An argument of the Python component that has no effect here: accepted whatever its value, and mentioned once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ignored;

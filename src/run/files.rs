@@ -16,6 +16,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Gives `target` the further name `path`, replacing what has that name.
+pub fn link_atomic(target: &Path, path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A free name for the link before it is renamed: that of a temporary folder's only entry.
+    let place = tempfile::tempdir_in(folder)?;
+    let link = place.path().join("link");
+    std::fs::hard_link(target, &link)?;
+    std::fs::rename(&link, path)
+}
+
 /// A temporary file is private; the file that it becomes is as readable as any other new file.
 fn open_to_all(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
     #[cfg(unix)]

@@ -5,11 +5,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::error::{Error, Result};
+
+/// The target of messages that go to the log file only.
+pub const OUTCOME: &str = "runner::outcome";
 
 /// A console that steps aside for a progress bar: lines are printed through the hook while one is set.
 type Console = Arc<Mutex<Option<Box<dyn Fn(&str) + Send>>>>;
@@ -58,6 +62,8 @@ pub fn start_logging(file: Option<&Path>) -> Result<()> {
             Some(fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_filter(filter()))
         }
     };
-    let _ = tracing_subscriber::registry().with(console.with_filter(filter())).with(to_file).try_init();
+    // The closing error is printed by the command line, with its remedy; the log file has it too.
+    let shown = filter().and(filter_fn(|event| event.target() != OUTCOME));
+    let _ = tracing_subscriber::registry().with(console.with_filter(shown)).with(to_file).try_init();
     Ok(())
 }

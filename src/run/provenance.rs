@@ -52,13 +52,13 @@ impl Host {
         let wanted = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
-        let system = System::new_with_specifics(wanted);
+        let system = System::new_with_specifics(wanted).ok();
         Host {
-            name: System::host_name(),
-            os: System::long_os_version(),
-            cpu: system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|brand| !brand.is_empty()),
+            name: System::host_name().ok(),
+            os: System::long_os_version().ok(),
+            cpu: system.as_ref().and_then(|system| Some(system.cpus().first()?.brand().trim().to_owned())),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_bytes: system.total_memory(),
+            memory_bytes: system.map_or(0, |system| system.total_memory()),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::data::{Batch, DataFacts, Split};
 use crate::error::Error;
 use crate::losses::{Loss, LossKind};
 use crate::metrics::MetricKind;
-use crate::nn::{Module, Net, Params};
+use crate::nn::{Module, Net, Params, trace};
 use crate::optim::{Horizon, OptimizerKind, OptimizerSpec, ParamGroup, SchedulerConfig, SchedulerSpec};
 use crate::prelude::*;
 use crate::tensor::{State, Stateful, guard};
@@ -50,8 +50,7 @@ fn ten() -> u32 {
 
 impl Component for ClassificationArgs {
     type Kind = TaskKind;
-    const TARGETS: &'static [&'static str] =
-        &["runner.tasks.Classification", "src.models.mnist_module.MNISTLitModule"];
+    const TARGETS: &'static [&'static str] = &["runner.tasks.Classification", "src.models.mnist_module.MNISTLitModule"];
 
     fn build(self, cx: &mut Build) -> Result<Box<dyn Task>> {
         let device = cx.fact::<Device>().copied().unwrap_or(Device::Cpu);
@@ -63,7 +62,9 @@ impl Component for ClassificationArgs {
         };
         let loss = match &self.loss {
             Some(slot) => cx.build(slot)?,
-            None => cx.build(&Slot::<LossKind>::new(component("torch.nn.CrossEntropyLoss", vec![]), KeyPath::root()))?,
+            None => {
+                cx.build(&Slot::<LossKind>::new(component("torch.nn.CrossEntropyLoss", vec![]), KeyPath::root()))?
+            }
         };
         let metrics = self.metrics.unwrap_or_else(|| {
             let args = vec![("task", Node::program("multiclass")), ("num_classes", Node::program(self.num_classes))];
@@ -80,6 +81,7 @@ impl Component for ClassificationArgs {
             net,
             loss,
             classes: Vec::new(),
+            layers: Vec::new(),
         }))
     }
 }
@@ -92,6 +94,7 @@ struct Classification {
     optimizer: Box<dyn OptimizerSpec>,
     schedule: Option<(Box<dyn SchedulerSpec>, SchedulerConfig)>,
     classes: Vec<String>,
+    layers: Vec<trace::Record>,
 }
 
 impl Classification {
@@ -109,6 +112,16 @@ impl Classification {
         self.meters.update(split, &output.detach(), target)?;
         Ok(loss)
     }
+}
+
+/// A network that fails on one sample of zeros: the error, and how far the sample came.
+fn misfit(shape: &[i64], error: &Error, layers: &[trace::Record]) -> Error {
+    let failed = Error::request(format!("model.net does not take the data's inputs of shape {shape:?}: {error}"));
+    if layers.is_empty() {
+        return failed.help("its first layer already fails: compare its size with the input's");
+    }
+    let steps = layers.iter().map(|layer| format!("{} ({}) {:?}", layer.name, layer.kind, layer.output));
+    failed.help(format!("the shapes up to there: {}", steps.collect::<Vec<_>>().join(", ")))
 }
 
 impl Stateful for Classification {
@@ -131,9 +144,9 @@ impl Task for Classification {
         let Some(shape) = &facts.input_shape else { return Ok(()) };
         let batch: Vec<i64> = std::iter::once(1).chain(shape.iter().copied()).collect();
         let input = Tensor::f_zeros(&batch, (Kind::Float, self.params.device()))?;
-        let output = tch::no_grad(|| guard(|| Ok(self.net.forward(&input, false).size()))).map_err(|error| {
-            Error::request(format!("model.net does not take the data's inputs of shape {shape:?}: {error}"))
-        })?;
+        let (output, layers) = trace::record(|| tch::no_grad(|| guard(|| Ok(self.net.forward(&input, false).size()))));
+        let output = output.map_err(|error| misfit(shape, &error, &layers))?;
+        self.layers = layers;
         let classes = facts.classes.len() as i64;
         match output.as_slice() {
             [1, width] if classes == 0 || *width == classes => Ok(()),
@@ -145,6 +158,10 @@ impl Task for Classification {
                 "model.net gives {other:?} for one sample, but classification needs [1, classes]"
             ))),
         }
+    }
+
+    fn layers(&self) -> &[trace::Record] {
+        &self.layers
     }
 
     fn on_train_start(&mut self) {

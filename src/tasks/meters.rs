@@ -24,7 +24,8 @@ pub(super) struct Meters {
 impl Meters {
     /// Builds every metric once a split.
     pub fn build(slots: &IndexMap<String, Slot<MetricKind>>, cx: &mut Build) -> Result<Self> {
-        let mut set = || slots.iter().map(|(name, slot)| Ok((name.clone(), cx.build(slot)?))).collect::<Result<Vec<_>>>();
+        let mut set =
+            || slots.iter().map(|(name, slot)| Ok((name.clone(), cx.build(slot)?))).collect::<Result<Vec<_>>>();
         let sets = SPLITS.map(|split| set().map(|set| (split, set))).into_iter().collect::<Result<_>>()?;
         Ok(Meters { sets, best: IndexMap::new() })
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::registry::{Build, Check, Component, Fraction, Ignored, IntOrFloat, Kind, NonNegative, OneOrMany, Switch};
 
@@ -263,34 +264,34 @@ macro_rules! from_scalar {
 }
 
 from_scalar!(Precision, { "enum": ["32-true", "64-true", "32", "64", 32, 64] },
-    "`32-true` or `64-true` (mixed and half precision are not there yet)",
-    |text| match text {
-        "32" | "32-true" => Some(Precision::Single),
-        "64" | "64-true" => Some(Precision::Double),
-        _ => None,
-    });
+"`32-true` or `64-true` (mixed and half precision are not there yet)",
+|text| match text {
+    "32" | "32-true" => Some(Precision::Single),
+    "64" | "64-true" => Some(Precision::Double),
+    _ => None,
+});
 from_scalar!(Devices, { "type": ["string", "integer"] }, "`auto`, 1, or a list with the index of one GPU",
-    |text| match text {
-        "auto" => Some(Devices::Auto),
-        number => number.parse().ok().map(Devices::Number),
-    });
+|text| match text {
+    "auto" => Some(Devices::Auto),
+    number => number.parse().ok().map(Devices::Number),
+});
 from_scalar!(Deterministic, { "enum": [true, false, "warn"] }, "true, false or `warn`",
-    |text| match text {
-        "true" | "warn" => Some(Deterministic::On),
-        "false" => Some(Deterministic::Off),
-        _ => None,
-    });
+|text| match text {
+    "true" | "warn" => Some(Deterministic::On),
+    "false" => Some(Deterministic::Off),
+    _ => None,
+});
 from_scalar!(MaxTime, { "type": "string", "pattern": r"^\d+:\d+:\d+:\d+$" }, "a time as DD:HH:MM:SS",
-    |text| {
-        let parts: Vec<u64> = text.split(':').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
-        match parts.as_slice() {
-            [days, hours, minutes, seconds] => {
-                let total = days.checked_mul(24)?.checked_add(*hours)?.checked_mul(60)?.checked_add(*minutes)?;
-                Some(MaxTime(total.checked_mul(60)?.checked_add(*seconds)?))
-            }
-            _ => None,
+|text| {
+    let parts: Vec<u64> = text.split(':').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
+    match parts.as_slice() {
+        [days, hours, minutes, seconds] => {
+            let total = days.checked_mul(24)?.checked_add(*hours)?.checked_mul(60)?.checked_add(*minutes)?;
+            Some(MaxTime(total.checked_mul(60)?.checked_add(*seconds)?))
         }
-    });
+        _ => None,
+    }
+});
 
 impl Component for TrainerArgs {
     type Kind = TrainerKind;
@@ -416,6 +417,16 @@ impl TrainerArgs {
     /// Every how many steps values go to the loggers; 0 is never.
     pub fn log_every(&self) -> u64 {
         self.log_every_n_steps.unwrap_or(50)
+    }
+
+    /// How much of a split is used, and the argument that says so.
+    pub fn limit(&self, split: Split) -> (Option<IntOrFloat>, &'static str) {
+        match split {
+            Split::Train => (self.limit_train_batches, "limit_train_batches"),
+            Split::Val => (self.limit_val_batches, "limit_val_batches"),
+            Split::Test => (self.limit_test_batches, "limit_test_batches"),
+            Split::Predict => (self.limit_predict_batches, "limit_predict_batches"),
+        }
     }
 
     /// The device to compute on.

@@ -55,11 +55,11 @@ pub enum Request {
     },
     /// Delete a checkpoint that is no longer among the best.
     Remove(PathBuf),
-    /// Point `last` at another checkpoint: writes the name of `target` into the pointer file.
+    /// Give a checkpoint just saved a second name; it costs nothing, and either name may go without the other.
     Link {
-        /// The pointer.
+        /// The second name.
         path: PathBuf,
-        /// What it points to.
+        /// The checkpoint.
         target: PathBuf,
     },
 }

@@ -12,28 +12,22 @@ impl Trainer {
     ///
     /// # Errors
     /// When the data has no such split, or a step fails.
-    pub fn evaluate(
-        &mut self,
-        task: &mut dyn Task,
-        data: &dyn DataModule,
-        split: Split,
-    ) -> Result<Vec<(String, f64)>> {
+    pub fn evaluate(&mut self, task: &mut dyn Task, data: &dyn DataModule, split: Split) -> Result<Vec<(String, f64)>> {
         let (loader, batches) = self.loader(data, split)?;
         self.evaluate_loader(task, &loader, batches, split)
     }
 
     fn loader(&self, data: &dyn DataModule, split: Split) -> Result<(Loader, usize)> {
-        let loader = data
-            .loader(split)?
-            .ok_or_else(|| Error::request(format!("the data has no {} split", split.name())))?;
-        let (limit, name) = match split {
-            Split::Train => (self.args.limit_train_batches, "limit_train_batches"),
-            Split::Val => (self.args.limit_val_batches, "limit_val_batches"),
-            Split::Test => (self.args.limit_test_batches, "limit_test_batches"),
-            Split::Predict => (self.args.limit_predict_batches, "limit_predict_batches"),
-        };
-        let batches = limited(loader.batches(), limit, name)?;
+        let loader =
+            data.loader(split)?.ok_or_else(|| Error::request(format!("the data has no {} split", split.name())))?;
+        let batches = self.limited(&loader, split)?;
         Ok((loader, batches))
+    }
+
+    /// How many batches of a split's loader are used.
+    pub(super) fn limited(&self, loader: &Loader, split: Split) -> Result<usize> {
+        let (limit, name) = self.args.limit(split);
+        limited(loader.batches(), limit, name)
     }
 
     pub(super) fn evaluate_loader(

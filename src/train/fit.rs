@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::callback::Request;
 use super::trainer::{Outcome, Trainer};
-use super::{Status, StopReason, Task, limited};
+use super::{Status, StopReason, Task};
 use crate::checkpoint::Checkpoint;
 use crate::data::{DataModule, Loader, Split};
 use crate::error::{Error, Result};
@@ -23,12 +23,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Whatever a step, the data or a callback reports. What callbacks save on an exception has been saved then.
-    pub fn fit(
-        &mut self,
-        task: &mut dyn Task,
-        data: &dyn DataModule,
-        resume: Option<&Checkpoint>,
-    ) -> Result<Outcome> {
+    pub fn fit(&mut self, task: &mut dyn Task, data: &dyn DataModule, resume: Option<&Checkpoint>) -> Result<Outcome> {
         self.started = Instant::now();
         let plan = self.plan(data)?;
         let horizon = self.horizon(&plan);
@@ -52,7 +47,7 @@ impl Trainer {
         if self.args.overfit_batches.is_some() {
             train.shuffle = false;
         }
-        let train_batches = limited(train.batches(), self.args.limit_train_batches, "limit_train_batches")? as u64;
+        let train_batches = self.limited(&train, Split::Train)? as u64;
         if train_batches == 0 {
             let why = match self.args.limit_train_batches {
                 Some(_) => "trainer.limit_train_batches leaves no batch to train on".to_owned(),
@@ -62,7 +57,7 @@ impl Trainer {
         }
         let val = match data.loader(Split::Val)? {
             Some(loader) => {
-                let batches = limited(loader.batches(), self.args.limit_val_batches, "limit_val_batches")?;
+                let batches = self.limited(&loader, Split::Val)?;
                 (batches > 0).then_some((loader, batches))
             }
             None => None,

@@ -156,11 +156,14 @@ impl Stateful for Log {
         type Saved = (String, [bool; 3], u64, u64, u64);
         let saved: Vec<Saved> = serde_json::from_value(state.value.clone())
             .map_err(|error| Error::failed(format!("the checkpoint's logged values cannot be read: {error}")))?;
-        self.series = saved.into_iter().map(|(name, [step, epoch, bar], last, sum, weight)| {
-            let host = |bits| Scalar::Host(f64::from_bits(bits));
-            let to = LogTo { step, epoch, bar };
-            (name, Series { to, last: host(last), sum: host(sum), weight: f64::from_bits(weight) })
-        }).collect();
+        self.series = saved
+            .into_iter()
+            .map(|(name, [step, epoch, bar], last, sum, weight)| {
+                let host = |bits| Scalar::Host(f64::from_bits(bits));
+                let to = LogTo { step, epoch, bar };
+                (name, Series { to, last: host(last), sum: host(sum), weight: f64::from_bits(weight) })
+            })
+            .collect();
         Ok(())
     }
 }

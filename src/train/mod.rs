@@ -12,8 +12,8 @@ mod stop;
 mod task;
 mod trainer;
 
-pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, MaxTime, Precision, TrainerArgs, TrainerKind};
 pub use args::limited;
+pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, MaxTime, Precision, TrainerArgs, TrainerKind};
 pub use callback::{Best, Callback, CallbackKind, Cx, MetricStore, Phase, Progress, Request};
 pub use log::{Log, LogTo};
 pub use logger::{Logger, LoggerKind, Status};

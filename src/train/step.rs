@@ -64,7 +64,7 @@ impl Trainer {
                 let params = params.iter().flat_map(|group| group.iter().map(|(_, tensor)| tensor));
                 match self.args.gradient_clip_algorithm.unwrap_or_default() {
                     ClipAlgorithm::Norm => {
-                        optim::clip_grad_norm(params, clip.0)?;
+                        let _norm = optim::clip_grad_norm(params, clip.0)?;
                     }
                     ClipAlgorithm::Value => optim::clip_grad_value(params, clip.0)?,
                 }

@@ -12,7 +12,7 @@ use crate::train::Log;
 /// weights are in [`Task::params`].
 ///
 /// Steps may panic as tch's operations do; the loops call them through [`crate::tensor::guard`].
-pub trait Task: Stateful + Send {
+pub trait Task: Stateful {
     /// The network's parameters and buffers, by state-dict name.
     fn params(&self) -> &Params;
 
@@ -46,6 +46,11 @@ pub trait Task: Stateful + Send {
 
     /// The optimizer of the parameters, with its schedule.
     fn configure_optimizers(&self, horizon: Horizon) -> Result<Optimizers>;
+
+    /// What every layer does with one sample, when that is known: name, kind, shapes, parameters, operations.
+    fn layers(&self) -> &[crate::nn::trace::Record] {
+        &[]
+    }
 
     /// The names of what a pass over `split` logs at its end: what can be monitored.
     fn metric_names(&self, split: Split) -> Vec<String>;

@@ -9,10 +9,10 @@ use tch::Device;
 
 use super::{Callback, Cx, Log, Logger, MetricStore, Optimizers, Phase, Progress, Request, Status, StopFlag, Task};
 use super::{TrainerArgs, callback::Best, profile::Profiler};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, LoadOptions, load_weights};
 use crate::config::Node;
 use crate::error::{Error, Result};
-use crate::tensor::State;
+use crate::tensor::{State, Stateful};
 
 /// Carries out loops; owns everything that lives as long as a run.
 pub struct Trainer {
@@ -178,10 +178,11 @@ impl Trainer {
                     }
                     _ => {}
                 },
-                Request::Link { path, target } => crate::run::write_atomic(
-                    &path,
-                    target.file_name().unwrap_or_default().to_string_lossy().as_bytes(),
-                )?,
+                Request::Link { path, target } => {
+                    if crate::run::link_atomic(&target, &path).is_err() {
+                        self.save(task, &path, false)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -213,7 +214,7 @@ impl Trainer {
             callbacks.nest(&callback.name(), callback.state());
         }
         state.nest("callbacks", callbacks);
-        if let Ok(rng) = crate::native::rng::cpu_state() {
+        if let Ok(rng) = crate::native::generator::default_state(Device::Cpu) {
             state.tensors.insert("rng.cpu".into(), rng);
         }
         state
@@ -224,7 +225,7 @@ impl Trainer {
     /// # Errors
     /// When the checkpoint holds only weights, or belongs to another network or optimizer.
     pub(super) fn restore(&mut self, task: &mut dyn Task, checkpoint: &Checkpoint) -> Result<()> {
-        checkpoint.load_weights(task.params())?;
+        load_weights(&task.params().state_dict(), &checkpoint.weights, &LoadOptions::default())?;
         let state = &checkpoint.state;
         let Some(progress) = state.value.get("progress") else {
             return Err(Error::request("this checkpoint holds weights only: training cannot go on from it")
@@ -234,8 +235,7 @@ impl Trainer {
             Error::failed(format!("the checkpoint's position in training cannot be read: {error}"))
         };
         self.progress = serde_json::from_value(progress.clone()).map_err(unreadable)?;
-        let metrics: Vec<(String, u64)> =
-            serde_json::from_value(state.value["metrics"].clone()).map_err(unreadable)?;
+        let metrics: Vec<(String, u64)> = serde_json::from_value(state.value["metrics"].clone()).map_err(unreadable)?;
         self.metrics = metrics.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect();
         self.log.restore(&state.nested("log"))?;
         task.restore(&state.nested("task"))?;
@@ -253,7 +253,7 @@ impl Trainer {
             }
         }
         if let Some(rng) = state.tensors.get("rng.cpu") {
-            crate::native::rng::set_cpu_state(rng)?;
+            crate::native::generator::restore_default(Device::Cpu, rng)?;
         }
         Ok(())
     }

@@ -522,7 +522,7 @@ pub fn compare(want: &Value, got: &Got, rules: &Rules, path: &str) -> Result<(),
             }
             Ok(())
         }
-        (Value::Number(_), Got::Tensor(got)) if got.numel() == 1 => {
+        (Value::Number(_) | Value::String(_), Got::Tensor(got)) if got.numel() == 1 => {
             compare(want, &Got::Number(scalar(got)), rules, path)
         }
         (Value::Number(_) | Value::String(_), Got::Number(v)) => {

@@ -111,6 +111,7 @@ fn comparison() {
         (json!({"ab": 1}), map([("ab", 1.5.into())]), &nested, Some("ab:")),
         (json!({"a": 1}), map([("a", 1.0.into()), ("b", 1.0.into())]), &exact, Some("`b` is not expected")),
         (json!({"a": 1, "b": 1}), map([("a", 1.0.into())]), &exact, Some("`b` is missing")),
+        (json!("nan"), Tensor::from(f64::NAN).into(), &exact, None),
         (json!("same"), "same".into(), &exact, None),
         (json!("same"), "other".into(), &exact, Some("instead of")),
         (json!(true), false.into(), &exact, Some("instead of")),

@@ -1,6 +1,11 @@
 //! Metrics of classification: binary, multiclass and multilabel.
 
+mod areas;
+mod calibration;
+mod confusion;
+mod curves;
 mod exact_match;
+mod matrices;
 mod scores;
 mod stat_scores;
 
@@ -13,6 +18,9 @@ use crate::registry::{Check, Registry};
 pub(super) fn register(registry: &mut Registry) {
     scores::register(registry);
     exact_match::register(registry);
+    matrices::register(registry);
+    areas::register(registry);
+    calibration::register(registry);
 }
 
 /// What is classified.

@@ -1,0 +1,137 @@
+//! The commands: one list from which parsing, help and completion are made.
+
+use crate::error::{Error, Result};
+use crate::registry::suggest;
+
+/// What runner can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Fit, then test.
+    Train,
+    /// Evaluate a checkpoint on the validation split.
+    Validate,
+    /// Evaluate a checkpoint on the test split.
+    Test,
+    /// Predict with a checkpoint.
+    Predict,
+    /// Check everything without training.
+    Check,
+    /// Say where a value comes from.
+    Explain,
+    /// List or describe components.
+    Components,
+    /// Write JSON Schemas.
+    Schema,
+    /// Compare the configs of two runs.
+    Diff,
+    /// Run again what a run folder records.
+    Rerun,
+    /// Print a completion script.
+    Completion,
+}
+
+/// How a command is spelt, what it takes before overrides, and what it does.
+pub struct Spelling {
+    /// The command.
+    pub command: Command,
+    /// Its name.
+    pub name: &'static str,
+    /// The words it takes beside overrides; those in brackets may be left out.
+    pub words: &'static [&'static str],
+    /// What it does, in a line.
+    pub does: &'static str,
+}
+
+const fn spelt(command: Command, name: &'static str, words: &'static [&'static str], does: &'static str) -> Spelling {
+    Spelling { command, name, words, does }
+}
+
+/// All commands, in the order of the help.
+pub const COMMANDS: &[Spelling] = &[
+    spelt(Command::Train, "train", &[], "train a model, then test it with its best checkpoint"),
+    spelt(Command::Validate, "validate", &[], "evaluate a checkpoint on the validation split: ckpt_path=…"),
+    spelt(Command::Test, "test", &[], "evaluate a checkpoint on the test split: ckpt_path=…"),
+    spelt(Command::Predict, "predict", &[], "write a CSV row with the prediction for every sample: ckpt_path=…"),
+    spelt(Command::Check, "check", &[], "check config, components, data and shapes without training"),
+    spelt(Command::Explain, "explain", &["KEY"], "say which file or argument set a value, and what it overrode"),
+    spelt(Command::Components, "components", &["[NAME]"], "list the components, or describe one"),
+    spelt(Command::Schema, "schema", &[], "write JSON Schemas, so that an editor completes and checks configs"),
+    spelt(Command::Diff, "diff", &["RUN", "RUN"], "compare the configs of two runs"),
+    spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
+    spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
+];
+
+impl Command {
+    /// How it is spelt.
+    pub fn spelling(self) -> &'static Spelling {
+        COMMANDS.iter().find(|spelling| spelling.command == self).unwrap_or(&COMMANDS[0])
+    }
+
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        self.spelling().name
+    }
+
+    /// Whether it computes on a checkpoint that exists.
+    pub fn evaluates(self) -> bool {
+        matches!(self, Command::Validate | Command::Test | Command::Predict)
+    }
+
+    /// Splits what was typed into the command, its words, and overrides. Without a command, `train` is meant.
+    ///
+    /// # Errors
+    /// An unknown command; words that are missing.
+    pub fn split(free: &[String]) -> Result<(Command, Vec<String>, Vec<String>)> {
+        let Some((first, rest)) = free.split_first().filter(|(first, _)| !is_override(first)) else {
+            return Ok((Command::Train, Vec::new(), free.to_vec()));
+        };
+        let Some(spelling) = COMMANDS.iter().find(|spelling| spelling.name == first) else {
+            return Err(unknown(first));
+        };
+        let taken = rest.iter().take(spelling.words.len()).take_while(|word| !is_override(word)).count();
+        let needed = spelling.words.iter().filter(|word| !word.starts_with('[')).count();
+        if taken < needed {
+            let usage = spelling.words.join(" ");
+            return Err(Error::request(format!("`runner {first}` needs {}", spelling.words[taken]))
+                .help(format!("runner {first} {usage}")));
+        }
+        Ok((spelling.command, rest[..taken].to_vec(), rest[taken..].to_vec()))
+    }
+}
+
+fn is_override(text: &str) -> bool {
+    text.contains('=') || text.starts_with(['~', '+'])
+}
+
+fn unknown(name: &str) -> Error {
+    let names = COMMANDS.iter().map(|spelling| spelling.name);
+    let error = Error::request(format!("there is no command `{name}`"));
+    match suggest::nearest(name, names.clone()) {
+        Some(near) => error.help(format!("did you mean `runner {near}`?")),
+        None => {
+            let names = names.collect::<Vec<_>>().join(", ");
+            error.help(format!("the commands are {names}; an override is written key=value"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(line: &str) -> Result<(Command, Vec<String>, Vec<String>)> {
+        Command::split(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_first_word_is_the_command() {
+        assert_eq!(split("a=1").unwrap().0, Command::Train);
+        assert_eq!(split("test a=1").unwrap(), (Command::Test, vec![], vec!["a=1".into()]));
+        assert_eq!(
+            split("explain model.net +a=1").unwrap(),
+            (Command::Explain, vec!["model.net".into()], vec!["+a=1".into()])
+        );
+        assert!(split("trian").unwrap_err().to_string().contains("did you mean `runner train`?"));
+        assert!(split("diff one").unwrap_err().to_string().contains("needs RUN"));
+    }
+}

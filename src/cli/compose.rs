@@ -1,0 +1,246 @@
+//! From the command line to a composed config: which command, which search path, which overrides.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Args;
+use super::command::Command;
+use crate::config::{
+    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides,
+};
+use crate::error::{Error, Result};
+use crate::run::RunDir;
+
+/// A command line that is understood.
+pub struct Request {
+    /// What was typed.
+    pub args: Args,
+    /// The command.
+    pub command: Command,
+    /// The words that the command takes beside overrides.
+    pub words: Vec<String>,
+    /// The overrides, as typed.
+    pub overrides: Vec<String>,
+    composer: Composer,
+    resolvers: Resolvers,
+}
+
+/// A composed config with what depends on it.
+pub struct Composed {
+    config: Config,
+    run_dir: Option<PathBuf>,
+}
+
+/// The name of the config that a checkpoint brings along.
+const SAVED: &str = "saved";
+
+impl Request {
+    /// Understands the command line.
+    ///
+    /// # Errors
+    /// An unknown command, a config folder that is not there.
+    pub fn new(args: Args, resolvers: &Resolvers) -> Result<Self> {
+        let (command, words, overrides) = Command::split(&args.free)?;
+        let composer = Composer::new(search_path(&args, None)?, facts(command)).with_resolvers(resolvers.clone());
+        Ok(Request { args, command, words, overrides, composer, resolvers: resolvers.clone() })
+    }
+
+    /// The primary config's name.
+    pub fn config_name(&self) -> &str {
+        match &self.args.config_name {
+            Some(name) => name,
+            None if self.command.evaluates() => "eval",
+            None => "train",
+        }
+    }
+
+    /// The same command without its overrides.
+    pub fn bare(&self) -> Result<Self> {
+        let free = vec![self.command.name().to_owned()];
+        Request::new(Args { free, ..self.args.clone() }, &self.resolvers)
+    }
+
+    /// The composer, with the search path.
+    pub fn composer(&self) -> &Composer {
+        &self.composer
+    }
+
+    /// The value of a plain override `key=value` as typed, the last one if there are several.
+    pub fn typed(&self, key: &str) -> Option<&str> {
+        self.overrides.iter().rev().find_map(|text| text.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    /// Composes one job.
+    pub fn compose(&self) -> Result<Composed> {
+        let parsed = overrides::parse_all(&self.overrides)?;
+        let config = self.composer.compose(Some(self.config_name()), &parsed)?;
+        Ok(Composed { config, run_dir: self.args.run_dir.clone() })
+    }
+
+    /// Composes from the config that a checkpoint brings along (`origin` is its file), overrides on top.
+    pub fn compose_saved(&self, text: &str, origin: &Path) -> Result<Composed> {
+        // The saved tree is the job's; where the run goes is again this program's business.
+        let head = if text.contains("\npaths:") || text.starts_with("paths:") {
+            "defaults:\n- hydra: default\n- _self_\n"
+        } else {
+            ""
+        };
+        let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
+        let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command))
+            .with_resolvers(self.resolvers.clone());
+        let parsed = overrides::parse_all(&self.overrides)?;
+        let config = composer.compose(Some(SAVED), &parsed)?;
+        Ok(Composed { config, run_dir: self.args.run_dir.clone() })
+    }
+
+    /// Whether this is a sweep: by `-m`, or because the config says `hydra.mode: MULTIRUN`.
+    pub fn is_multirun(&self) -> Result<bool> {
+        if self.args.multirun {
+            return Ok(true);
+        }
+        let Ok(parsed) = overrides::parse_all(&self.overrides) else { return Ok(false) };
+        if self.args.run || parsed.iter().any(overrides::Override::is_sweep) {
+            return Ok(false);
+        }
+        let config = self.composer.compose(Some(self.config_name()), &parsed);
+        Ok(config.is_ok_and(|config| config.hydra.get("mode").and_then(Node::as_str) == Some("MULTIRUN")))
+    }
+
+    fn parent(&self) -> Result<Config> {
+        let parsed = overrides::parse_all(&self.overrides)?;
+        Ok(self.composer.compose_parent(Some(self.config_name()), &parsed)?)
+    }
+
+    /// The jobs of a sweep, each a list of overrides spelt as Hydra spells them.
+    pub fn jobs(&self) -> Result<(Config, Vec<Vec<String>>)> {
+        /// More jobs than anybody waits for, and fewer than fill the memory.
+        const MOST: u64 = 1_000_000;
+        let parent = self.parent()?;
+        let arguments = overrides::parse_all(&parent.sweep_arguments()?)?;
+        let jobs = overrides::sweep::expand(&arguments, &|group| parent.sources.options(group), 0)?;
+        if jobs.len() > MOST {
+            return Err(Error::request(format!("the sweep has {} jobs, more than {MOST}", jobs.len()))
+                .help("sweep over fewer values, or in several sweeps"));
+        }
+        let jobs = (0..jobs.len()).map_while(|i| jobs.get(i)).collect();
+        Ok((parent, jobs))
+    }
+
+    /// Composes one job of a sweep.
+    pub fn compose_job(&self, parent: &Config, job: &[String], number: usize) -> Result<Composed> {
+        let config = self.composer.compose_job(Some(self.config_name()), parent, job, number)?;
+        Ok(Composed { config, run_dir: None })
+    }
+
+    /// The arguments that run one job of a sweep in a process of its own.
+    pub fn job_arguments(&self, parent: &Config, job: &[String], number: usize, folder: &Path) -> Vec<String> {
+        let mut arguments = vec![self.command.name().to_owned()];
+        let paths = [("--config-path", &self.args.config_path), ("--config-dir", &self.args.config_dir)];
+        for (flag, path) in paths {
+            if let Some(path) = path {
+                arguments.push(format!("{flag}={}", path.display()));
+            }
+        }
+        if let Some(name) = &self.args.config_name {
+            arguments.push(format!("--config-name={name}"));
+        }
+        arguments.push(format!("--run-dir={}", folder.display()));
+        arguments.push("--run".to_owned());
+        arguments.extend(parent.hydra_overrides.iter().cloned());
+        arguments.push(format!("hydra.job.num={number}"));
+        arguments.extend(job.iter().cloned());
+        arguments
+    }
+}
+
+fn facts(command: Command) -> Facts {
+    // What only looks at a config shows it as a training run would see it.
+    let name = if command.evaluates() { command.name() } else { Command::Train.name() };
+    Facts { name: name.to_owned(), ..Facts::default() }
+}
+
+/// Where configs are looked for: `first`, `--config-path` (or `./conf`), `--config-dir`, the embedded ones.
+fn search_path(args: &Args, first: Option<Place>) -> Result<Sources> {
+    let mut places: Vec<Place> = first.into_iter().collect();
+    match &args.config_path {
+        Some(path) if !path.is_dir() => {
+            return Err(Error::request(format!("--config-path: there is no folder {}", path.display())));
+        }
+        Some(path) => places.push(Place::folder("main", path)),
+        None if Path::new("conf").is_dir() => places.push(Place::folder("main", "conf")),
+        None => {}
+    }
+    if let Some(path) = &args.config_dir {
+        if !path.is_dir() {
+            return Err(Error::request(format!("--config-dir: there is no folder {}", path.display())));
+        }
+        places.push(Place::folder("command-line", path));
+    }
+    places.push(Place::shipped());
+    Ok(Sources::new(places))
+}
+
+impl Composed {
+    /// What the job sees, unresolved.
+    pub fn job(&self) -> &Node {
+        &self.config.job
+    }
+
+    /// The composed config.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The folder that the run asks for, absolute; it may be taken.
+    pub fn run_dir(&self) -> Result<PathBuf> {
+        match &self.run_dir {
+            Some(path) => absolute(path),
+            None => absolute(Path::new(&text_of(&self.config, "hydra.run.dir")?)),
+        }
+    }
+
+    /// The config as the job sees it, resolved, when its folder is `output_dir`.
+    pub fn resolve(&self, output_dir: &Path) -> Result<Node> {
+        Ok(self.located(output_dir).resolved()?)
+    }
+
+    fn located(&self, output_dir: &Path) -> Config {
+        let mut config = self.config.clone();
+        config.set_hydra("runtime.output_dir", output_dir.display().to_string());
+        config
+    }
+
+    /// Writes `.hydra/config.yaml`, `hydra.yaml` and `overrides.yaml` as Hydra does.
+    pub fn write_snapshot(&self, dir: &RunDir) -> Result<()> {
+        let Some(subdir) = self.config.hydra.get("output_subdir").and_then(Node::as_str) else { return Ok(()) };
+        let config = self.located(dir.path());
+        let hydra: Map = [(Key::from("hydra"), config.hydra.clone())].into_iter().collect();
+        let overrides: Vec<Node> = config.overrides.iter().map(|text| Node::program(text.as_str())).collect();
+        for (name, node) in
+            [("config", config.job), ("hydra", Node::program(hydra)), ("overrides", Node::program(overrides))]
+        {
+            dir.write(&format!("{subdir}/{name}.yaml"), &emit::to_yaml(&node))?;
+        }
+        Ok(())
+    }
+}
+
+/// The folder of a sweep, absolute.
+pub fn sweep_dir(config: &Config) -> Result<PathBuf> {
+    absolute(Path::new(&text_of(config, "hydra.sweep.dir")?))
+}
+
+/// The folder of one job below its sweep's.
+pub fn sweep_subdir(config: &Config) -> Result<String> {
+    text_of(config, "hydra.sweep.subdir")
+}
+
+fn text_of(config: &Config, key: &str) -> Result<String> {
+    match config.value(key)? {
+        Some(node) if !node.is_null() && !node.is_missing() => Ok(crate::config::text::py_str(&node)),
+        _ => Err(Problem::new(format!("`{key}` is not set")).help(format!("set it: {key}=outputs")).into()),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Error::io("find", path, error))
+}

@@ -1,0 +1,21 @@
+//! Architectures: torchvision's and timm's under their names, and small ones under `runner.models`.
+
+mod dense;
+mod modified;
+mod script;
+mod small_cnn;
+mod timm;
+pub mod vision;
+
+use crate::registry::Registry;
+
+/// Adds every model.
+pub fn register(registry: &mut Registry) {
+    registry.add::<dense::SimpleDenseNetArgs>();
+    registry.add::<dense::MlpArgs>();
+    registry.add::<small_cnn::SmallCnnArgs>();
+    registry.add::<modified::ModifiedArgs>();
+    registry.add::<script::ScriptArgs>();
+    vision::register(registry);
+    timm::register(registry);
+}

@@ -1,0 +1,223 @@
+//! `timm.create_model`: its families under timm's names, arguments and state-dict names.
+
+mod efficientnet;
+mod vit;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::vision::resnet::{ResNet, Shape as ResNetShape};
+use crate::error::Result;
+use crate::nn::args::Count;
+use crate::nn::{Module, Net, NetSpec, Path, weights};
+use crate::registry::{Build, Check, Component, Fraction, Ignored, Registry, suggest};
+
+/// `pretrained: true` asks for timm's published weights; text is the path of a local file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Pretrained {
+    /// Drawn.
+    #[default]
+    No,
+    /// timm's own, from the network.
+    Published,
+    /// A local file.
+    File(String),
+}
+
+impl<'de> Deserialize<'de> for Pretrained {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Take;
+        impl serde::de::Visitor<'_> for Take {
+            type Value = Pretrained;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("true, false or the path of a weights file")
+            }
+            fn visit_bool<E: serde::de::Error>(self, v: bool) -> Result<Pretrained, E> {
+                Ok(if v { Pretrained::Published } else { Pretrained::No })
+            }
+            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Pretrained, E> {
+                Ok(Pretrained::File(v.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Take)
+    }
+}
+
+impl JsonSchema for Pretrained {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Pretrained".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["boolean", "string"] })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+impl serde::Serialize for Pretrained {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Pretrained::No => serializer.serialize_bool(false),
+            Pretrained::Published => serializer.serialize_bool(true),
+            Pretrained::File(path) => serializer.serialize_str(path),
+        }
+    }
+}
+
+/// A timm model by its name: `resnet18`, `efficientnet_b0`, `vit_small_patch16_224`, ….
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CreateModelArgs {
+    /// The model's name; a tag (`.augreg_in21k`) is accepted and names the published weights.
+    model_name: String,
+    /// Whether to load weights: the path of a local file, or true for `checkpoint_path`.
+    #[serde(default)]
+    pretrained: Pretrained,
+    /// timm's own configuration of weights.
+    #[serde(default)]
+    #[allow(dead_code)]
+    pretrained_cfg: Ignored,
+    /// timm's own configuration of weights.
+    #[serde(default)]
+    #[allow(dead_code)]
+    pretrained_cfg_overlay: Ignored,
+    /// The path of a local file with weights of all layers.
+    #[serde(default)]
+    checkpoint_path: Option<String>,
+    /// timm's own cache.
+    #[serde(default)]
+    #[allow(dead_code)]
+    cache_dir: Ignored,
+    /// Nothing is scripted here.
+    #[serde(default)]
+    #[allow(dead_code)]
+    scriptable: Ignored,
+    /// Nothing is exported here.
+    #[serde(default)]
+    #[allow(dead_code)]
+    exportable: Ignored,
+    /// Outputs: classes; 0 for features without a head.
+    #[serde(default = "imagenet")]
+    num_classes: u32,
+    /// Channels of the images.
+    #[serde(default = "rgb")]
+    in_chans: Count,
+    /// Dropout before the last layer.
+    #[serde(default = "zero")]
+    drop_rate: Fraction,
+    /// Stochastic depth of the last block; the others have less, linearly.
+    #[serde(default = "zero")]
+    drop_path_rate: Fraction,
+    /// Pixels of a side of the image, for networks that depend on it; null for the name's.
+    #[serde(default)]
+    img_size: Option<Count>,
+}
+
+fn imagenet() -> u32 {
+    1000
+}
+
+fn rgb() -> Count {
+    Count(3)
+}
+
+fn zero() -> Fraction {
+    Fraction(0.0)
+}
+
+/// What every family is given.
+struct Common {
+    classes: Option<i64>,
+    channels: i64,
+    dropout: f64,
+    depth: f64,
+    image: Option<i64>,
+}
+
+/// A family's member by its name, if it has one.
+enum Family {
+    ResNet(ResNetShape),
+    EfficientNet(efficientnet::Scale),
+    Vit(vit::Shape),
+}
+
+fn family(name: &str) -> Option<Family> {
+    let name = name.split('.').next().unwrap_or(name);
+    ResNetShape::named(name)
+        .map(Family::ResNet)
+        .or_else(|| efficientnet::Scale::named(name).map(Family::EfficientNet))
+        .or_else(|| vit::Shape::named(name).map(Family::Vit))
+}
+
+/// Names that are often meant, for the nearest-name search.
+fn known() -> Vec<String> {
+    let mut names: Vec<String> =
+        ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"].map(String::from).into();
+    names.extend(["wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d"].map(String::from));
+    names.extend((0..8).map(|scale| format!("efficientnet_b{scale}")));
+    for size in ["tiny", "small", "base", "large"] {
+        names.extend(["16_224", "16_384", "32_224", "32_384"].map(|rest| format!("vit_{size}_patch{rest}")));
+    }
+    names.push("vit_base_patch8_224".into());
+    names
+}
+
+impl Component for CreateModelArgs {
+    type Kind = Net;
+    const TARGETS: &'static [&'static str] = &["timm.create_model", "timm.models.create_model"];
+
+    fn check(&self, cx: &mut Check) {
+        if family(&self.model_name).is_none() {
+            let known = known();
+            let near = suggest::nearest(&self.model_name, known.iter().map(String::as_str));
+            let problem = cx.problem("model_name", format!("unknown timm model `{}`", self.model_name));
+            problem.help = Some(match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "resnet*, efficientnet_b* and vit_* are known".into(),
+            });
+        }
+        if self.pretrained == Pretrained::Published && self.checkpoint_path.is_none() {
+            cx.problem("pretrained", "timm's weights have no fixed address with a checksum").help =
+                Some("give the path of a local file: pretrained: weights.safetensors".into());
+        }
+    }
+
+    fn build(self, _: &mut Build) -> Result<NetSpec> {
+        Ok(NetSpec(Box::new(move |path| self.make(path))))
+    }
+}
+
+impl CreateModelArgs {
+    fn make(&self, path: &Path) -> Result<Box<dyn Module>> {
+        let common = Common {
+            classes: (self.num_classes > 0).then_some(i64::from(self.num_classes)),
+            channels: self.in_chans.0,
+            dropout: self.drop_rate.0,
+            depth: self.drop_path_rate.0,
+            image: self.img_size.map(|size| size.0),
+        };
+        let net: Box<dyn Module> = match family(&self.model_name) {
+            Some(Family::ResNet(shape)) => {
+                let shape = ResNetShape { channels: common.channels, ..shape };
+                Box::new(ResNet::new(path, &shape, common.classes, true)?.with_dropout(common.dropout))
+            }
+            Some(Family::EfficientNet(scale)) => Box::new(efficientnet::EfficientNet::new(path, &scale, &common)?),
+            Some(Family::Vit(shape)) => Box::new(vit::VisionTransformer::new(path, &shape, &common)?),
+            None => return Err(crate::error::Error::request(format!("unknown timm model `{}`", self.model_name))),
+        };
+        let file = match &self.pretrained {
+            Pretrained::File(file) => Some(file.as_str()),
+            _ => self.checkpoint_path.as_deref(),
+        };
+        if let Some(file) = file {
+            weights::load_file(path, file, false)?;
+        }
+        Ok(net)
+    }
+}
+
+/// Adds `timm.create_model`.
+pub fn register(registry: &mut Registry) {
+    registry.add::<CreateModelArgs>();
+}

@@ -1,0 +1,49 @@
+//! A user's own crate: depends on this one, adds a network and a data module, trains them.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+#[test]
+fn a_crate_of_its_own_trains_its_own_components() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let user = root.join("tests/user_crate");
+    let copy = tempfile::tempdir().unwrap();
+    // Built elsewhere than it lies, so that no lock file or target folder appears in the sources.
+    for name in ["Cargo.toml", "build.rs", "src/main.rs", "conf/data/moons.yaml", "conf/model/two_layers.yaml"] {
+        let to = copy.path().join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let text = std::fs::read_to_string(user.join(name)).unwrap();
+        std::fs::write(to, text.replace("../..", &root.display().to_string())).unwrap();
+    }
+    std::fs::copy(root.join("Cargo.lock"), copy.path().join("Cargo.lock")).unwrap();
+    // The dependencies are already built here, for this profile.
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    let libtorch = std::env::var_os("LIBTORCH").map_or_else(|| root.join(".cache/libtorch-2.11.0-cpu"), Into::into);
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet"])
+        .current_dir(copy.path())
+        .env("CARGO_TARGET_DIR", &target)
+        .env("LIBTORCH", libtorch)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(target.join("debug/moons"));
+        command.args(arguments).current_dir(copy.path()).env_remove("LIBTORCH").env_remove("LD_LIBRARY_PATH");
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).output().unwrap()
+    };
+    let done = run(&["train", "data=moons", "model=two_layers", "trainer.max_epochs=20"]);
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{text}\n{}", String::from_utf8_lossy(&done.stderr));
+    let accuracy = text.split("test/acc: ").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+    assert!(accuracy.is_some_and(|accuracy| accuracy > 0.95), "{text}");
+
+    let refused = run(&["train", "data=moons", "model=two_layers", "data.points=1", "model.net.width=wide"]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(error.contains("two moons need at least two points") && error.contains("model.net.width"), "{error}");
+    let listed = run(&["components", "moons.nets.TwoLayers"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("Width of the hidden layer."));
+}

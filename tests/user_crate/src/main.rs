@@ -1,0 +1,132 @@
+//! Two half moons, told apart by a network of our own.
+
+use std::f32::consts::PI;
+use std::sync::Arc;
+
+use runner::config::Value;
+use runner::data::{DataContext, DataFacts, DataModule, DataModuleKind, Dataset, Loader, Sample, SampleKey, Split};
+use runner::nn::{Module, Net, NetSpec, Path, layers::Linear};
+use runner::prelude::*;
+use runner::tch::Tensor;
+
+fn main() -> std::process::ExitCode {
+    let registry = Registry::builtin().with::<Moons>().with::<TwoLayers>();
+    runner::main(registry.with_resolver("twice", |arguments| match arguments {
+        [Value::Int(i)] => Ok(Value::Int(2 * i)),
+        _ => Err("twice takes one whole number".to_owned()),
+    }))
+}
+
+/// Points on two interleaved half circles.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, crate = "runner::prelude::serde")]
+#[schemars(crate = "runner::prelude::schemars")]
+struct Moons {
+    /// Points in each split.
+    points: usize,
+    /// Points in a batch.
+    #[serde(default = "sixteen")]
+    batch_size: usize,
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+impl Component for Moons {
+    type Kind = DataModuleKind;
+    const TARGETS: &'static [&'static str] = &["moons.data.Moons"];
+
+    fn check(&self, cx: &mut Check) {
+        if self.points < 2 {
+            cx.problem("points", "two moons need at least two points");
+        }
+    }
+
+    fn build(self, _: &mut Build) -> Result<Box<dyn DataModule>> {
+        Ok(Box::new(Module2d { args: self, seed: 0 }))
+    }
+}
+
+struct Module2d {
+    args: Moons,
+    seed: u64,
+}
+
+impl DataModule for Module2d {
+    fn setup(&mut self, cx: &DataContext) -> Result<()> {
+        self.seed = cx.seed;
+        Ok(())
+    }
+
+    fn loader(&self, split: Split) -> Result<Option<Loader>> {
+        let shift = match split {
+            Split::Train => 0.0,
+            Split::Val => 0.3,
+            Split::Test | Split::Predict => 0.6,
+        };
+        let dataset = Arc::new(Points { count: self.args.points, shift });
+        let mut loader = Loader::new(dataset, self.args.batch_size, self.seed);
+        loader.shuffle = split == Split::Train;
+        Ok(Some(loader))
+    }
+
+    fn facts(&self) -> DataFacts {
+        DataFacts { classes: vec!["upper".into(), "lower".into()], input_shape: Some(vec![2]) }
+    }
+}
+
+struct Points {
+    count: usize,
+    shift: f32,
+}
+
+impl Dataset for Points {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn sample(&self, key: SampleKey) -> Result<Sample> {
+        let label = key.index as i64 % 2;
+        let angle = PI * (key.index as f32 + self.shift) / self.count as f32;
+        let point = match label {
+            0 => [angle.cos(), angle.sin()],
+            _ => [1.0 - angle.cos(), 0.5 - angle.sin()],
+        };
+        Ok(Sample::pair(Tensor::from_slice(&point), Tensor::from(label)))
+    }
+}
+
+/// A linear layer, a hyperbolic tangent, a linear layer.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, crate = "runner::prelude::serde")]
+#[schemars(crate = "runner::prelude::schemars")]
+struct TwoLayers {
+    /// Width of the hidden layer.
+    width: i64,
+}
+
+impl Component for TwoLayers {
+    type Kind = Net;
+    const TARGETS: &'static [&'static str] = &["moons.nets.TwoLayers"];
+
+    fn build(self, _: &mut Build) -> Result<NetSpec> {
+        Ok(NetSpec::new(move |path: &Path| {
+            Ok(Layers {
+                hidden: Linear::new(&path.child("hidden"), 2, self.width, true)?,
+                output: Linear::new(&path.child("output"), self.width, 2, true)?,
+            })
+        }))
+    }
+}
+
+struct Layers {
+    hidden: Linear,
+    output: Linear,
+}
+
+impl Module for Layers {
+    fn forward(&self, input: &Tensor, train: bool) -> Tensor {
+        self.output.forward(&self.hidden.forward(input, train).tanh(), train)
+    }
+}
