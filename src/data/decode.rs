@@ -1,19 +1,20 @@
-//! Files to 8-bit images: JPEG by zune-jpeg, PNG, TIFF, WebP, BMP and GIF (first frame) by the `image` crate.
+//! Files to 8-bit images: JPEG by libjpeg-turbo's decoder (in mozjpeg), PNG, TIFF, WebP, BMP and GIF (first frame)
+//! by the `image` crate.
 //!
 //! The pixels are those of Pillow's `Image.open(path).convert(mode)`, as torchvision loads them: a palette becomes
 //! its colours, an alpha channel is dropped, 16-bit values keep their upper byte, a rotation noted in EXIF is not
 //! applied. The format is what the file's first bytes say, whatever its name.
 
-use std::io::Cursor;
+use std::io::{self, BufRead, Cursor, Read};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
+use mozjpeg::{ColorSpace, Decompress};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::image::Image;
 use crate::error::{Error, Result};
@@ -82,23 +83,34 @@ impl Decode {
     }
 
     fn jpeg(&self, bytes: &[u8]) -> Result<Image> {
-        let broken = |error: &dyn std::fmt::Debug| Error::failed(format!("a broken JPEG file ({error:?})"));
-        // Strict: a truncated file is an error, not a picture that is gray below some row.
-        let options = DecoderOptions::default()
-            .set_strict_mode(true)
-            .set_max_width(usize::MAX)
-            .set_max_height(usize::MAX)
-            .jpeg_set_out_colorspace(ColorSpace::RGB);
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-        decoder.decode_headers().map_err(|error| broken(&error))?;
-        let (width, height) = decoder.dimensions().ok_or_else(|| Error::failed("a JPEG file without a size"))?;
+        let source = Source::new(bytes);
+        let ended = source.ended.clone();
+        // The C library reports a fatal error by unwinding; its message is the payload.
+        let decoded = panic::catch_unwind(AssertUnwindSafe(|| self.libjpeg(source)));
+        let decoded = decoded.unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<String>().map_or("it cannot be decoded", String::as_str);
+            Err(Error::failed(format!("a broken JPEG file ({})", text.trim_start_matches("libjpeg fatal error: "))))
+        });
+        // The library would fill what is missing with gray.
+        if ended.load(Ordering::Relaxed) { Err(Error::failed("the JPEG file is truncated")) } else { decoded }
+    }
+
+    fn libjpeg(&self, source: Source) -> Result<Image> {
+        let broken = |error: io::Error| Error::failed(format!("a broken JPEG file ({error})"));
+        let decoder = Decompress::new_reader(source).map_err(broken)?;
+        let (width, height) = decoder.size();
         self.limit(width, height)?;
-        let gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
-        if gray {
-            decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
+        let (channels, started) = match decoder.color_space() {
+            ColorSpace::JCS_GRAYSCALE => (1, decoder.grayscale()),
+            ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK => (4, decoder.to_colorspace(ColorSpace::JCS_CMYK)),
+            _ => (3, decoder.rgb()),
+        };
+        let data: Vec<u8> = started.map_err(broken)?.read_scanlines().map_err(broken)?;
+        if channels == 4 {
+            let data = data.as_chunks::<4>().0.iter().flat_map(|pixel| from_cmyk(*pixel)).collect();
+            return Image::new(width, height, 3, data).map(|image| self.convert(image));
         }
-        let data = decoder.decode().map_err(|error| broken(&error))?;
-        Image::new(width, height, if gray { 1 } else { 3 }, data).map(|image| self.convert(image))
+        Image::new(width, height, channels, data).map(|image| self.convert(image))
     }
 
     fn other(&self, bytes: &[u8]) -> Result<Image> {
@@ -149,6 +161,45 @@ impl Decode {
         };
         Image { width, height, channels, data }
     }
+}
+
+/// A file's bytes, and whether the decoder asked for more than there are.
+struct Source<'a> {
+    rest: &'a [u8],
+    ended: Arc<AtomicBool>,
+}
+
+impl<'a> Source<'a> {
+    fn new(rest: &'a [u8]) -> Self {
+        Source { rest, ended: Arc::default() }
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.rest.read(buffer)
+    }
+}
+
+impl BufRead for Source<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.rest.is_empty() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        Ok(self.rest)
+    }
+    fn consume(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+}
+
+/// Pillow's RGB of a CMYK pixel as JPEG files hold it: inverted, as Adobe writes it.
+fn from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    let white = u32::from(k);
+    [c, m, y].map(|ink| {
+        let product = u32::from(255 - ink) * white + 128;
+        (white - ((product + (product >> 8)) >> 8).min(white)) as u8
+    })
 }
 
 /// Pillow's gray value of a colour (ITU-R 601-2 luma in 16-bit fixed point).

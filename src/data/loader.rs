@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use tch::Device;
 
+use super::mix::BatchTransform;
+use super::rng::{Purpose, Rng};
 use super::sampler::{Random, Sampler, Sequential};
 use super::{Batch, Dataset, Field, SampleKey};
 use crate::error::{Error, Result};
@@ -39,6 +41,8 @@ pub struct Loader {
     /// Whether batches lie in page-locked memory, from which a GPU copies while it computes; without CUDA it has no
     /// effect.
     pub pin_memory: bool,
+    /// Transforms of whole batches, in order.
+    pub batch_transforms: Vec<Arc<dyn BatchTransform>>,
     /// How long to wait for a batch of a worker before giving up.
     pub timeout: Option<Duration>,
 }
@@ -56,6 +60,7 @@ impl Loader {
             sampler: None,
             prefetch_factor: 2,
             pin_memory: false,
+            batch_transforms: Vec::new(),
             timeout: None,
         }
     }
@@ -108,7 +113,11 @@ impl Job {
         let order = &self.order[number * size..((number + 1) * size).min(self.order.len())];
         let key = |&index: &u32| SampleKey { seed: self.loader.seed, epoch: self.epoch, index: u64::from(index) };
         let keys: Vec<SampleKey> = order.iter().map(key).collect();
-        let batch = guard(|| self.loader.dataset.batch(&keys))?;
+        let mut rng = Rng::new(Purpose::Batch, self.loader.seed, &[self.epoch, number as u64]);
+        let batch = guard(|| {
+            let batch = self.loader.dataset.batch(&keys)?;
+            self.loader.batch_transforms.iter().try_fold(batch, |batch, transform| transform.apply(batch, &mut rng))
+        })?;
         if self.loader.pin_memory && tch::Cuda::is_available() { pin(batch) } else { Ok(batch) }
     }
 }

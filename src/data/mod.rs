@@ -9,6 +9,7 @@ pub mod datasets;
 pub mod decode;
 pub mod image;
 mod loader;
+pub mod mix;
 pub mod rng;
 pub mod sampler;
 pub mod torch_order;
@@ -145,4 +146,5 @@ impl Kind for DataModuleKind {
 pub fn register(registry: &mut Registry) {
     datasets::register(registry);
     transforms::register(registry);
+    mix::register(registry);
 }

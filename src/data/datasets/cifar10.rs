@@ -7,6 +7,7 @@ use super::folder::{Cache, Folders, batch_size, split_seed};
 use super::images::{self, Batching, ImageModule};
 use super::split;
 use crate::data::decode::Decode;
+use crate::data::mix::BatchTransformKind;
 use crate::data::transforms::{Pipeline, Transforms};
 use crate::data::{DataModule, DataModuleKind};
 use crate::error::Result;
@@ -46,6 +47,9 @@ pub struct Cifar10 {
     /// Transforms of the other parts; null casts and normalizes.
     #[serde(default)]
     test_transforms: Option<Transforms>,
+    /// Transforms of whole training batches: MixUp, CutMix.
+    #[serde(default)]
+    batch_transforms: Option<Vec<Slot<BatchTransformKind>>>,
     /// ram keeps decoded images in memory (3 KB each, 184 MB for all); null decodes them each time.
     #[serde(default = "ram")]
     cache: Option<Cache>,
@@ -88,8 +92,12 @@ impl Component for Cifar10 {
         let normalized = || Pipeline::normalize(&MEAN, &STD);
         let train = images::pipeline(cx, &self.train_transforms, normalized)?;
         let test = images::pipeline(cx, &self.test_transforms, normalized)?;
-        let batching =
-            Batching { batch_size: self.batch_size.get(), num_workers: self.num_workers, pin_memory: self.pin_memory };
+        let batching = Batching {
+            batch_size: self.batch_size.get(),
+            num_workers: self.num_workers,
+            pin_memory: self.pin_memory,
+            transforms: images::batch_transforms(cx, &self.batch_transforms)?,
+        };
         let source = Folders {
             roots: vec![find(&self.root).unwrap_or(self.root)],
             sizes: self.train_val_test_split,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::images::{self, Batching, ImageModule, Images, Loaded, Source};
 use super::split::{self, split};
+use crate::data::mix::BatchTransformKind;
 use crate::data::transforms::{Pipeline, Transforms};
 use crate::data::{DataModule, DataModuleKind};
 use crate::error::{Error, Result};
@@ -43,6 +44,9 @@ pub struct Digits {
     /// Transforms of the other parts; null casts and normalizes.
     #[serde(default)]
     test_transforms: Option<Transforms>,
+    /// Transforms of whole training batches: MixUp, CutMix.
+    #[serde(default)]
+    batch_transforms: Option<Vec<Slot<BatchTransformKind>>>,
 }
 
 fn eighths() -> Vec<IntOrFloat> {
@@ -73,8 +77,12 @@ impl Component for Digits {
         let normalized = || Pipeline::normalize(&[MEAN], &[STD]);
         let train = images::pipeline(cx, &self.train_transforms, normalized)?;
         let test = images::pipeline(cx, &self.test_transforms, normalized)?;
-        let batching =
-            Batching { batch_size: self.batch_size.get(), num_workers: self.num_workers, pin_memory: self.pin_memory };
+        let batching = Batching {
+            batch_size: self.batch_size.get(),
+            num_workers: self.num_workers,
+            pin_memory: self.pin_memory,
+            transforms: images::batch_transforms(cx, &self.batch_transforms)?,
+        };
         let source = Embedded { sizes: self.train_val_test_split, seed: self.split_seed };
         Ok(Box::new(ImageModule::new(source, batching, train, test)))
     }

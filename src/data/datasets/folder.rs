@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 use super::images::{self, Batching, ImageModule, Images, Loaded, Source};
 use super::split::{self, Parts, split};
 use crate::data::decode::{Decode, EXTENSIONS, MAX_PIXELS, Mode};
+use crate::data::mix::BatchTransformKind;
 use crate::data::transforms::{Pipeline, Transforms};
 use crate::data::{DataModule, DataModuleKind};
 use crate::error::{Error, Result};
@@ -59,6 +60,9 @@ pub struct ImageFolder {
     /// Transforms of the other parts; null casts to 0…1.
     #[serde(default)]
     test_transforms: Option<Transforms>,
+    /// Transforms of whole training batches: MixUp, CutMix.
+    #[serde(default)]
+    batch_transforms: Option<Vec<Slot<BatchTransformKind>>>,
     /// RGB, or L for gray.
     #[serde(default)]
     image_mode: Mode,
@@ -105,8 +109,12 @@ impl Component for ImageFolder {
         let cast = || Pipeline::normalize(&[0.0], &[1.0]);
         let train = images::pipeline(cx, &self.train_transforms, cast)?;
         let test = images::pipeline(cx, &self.test_transforms, cast)?;
-        let batching =
-            Batching { batch_size: self.batch_size.get(), num_workers: self.num_workers, pin_memory: self.pin_memory };
+        let batching = Batching {
+            batch_size: self.batch_size.get(),
+            num_workers: self.num_workers,
+            pin_memory: self.pin_memory,
+            transforms: images::batch_transforms(cx, &self.batch_transforms)?,
+        };
         let source = Folders {
             roots: self.root.as_slice().to_vec(),
             sizes: self.train_val_test_split,

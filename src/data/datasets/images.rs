@@ -8,11 +8,12 @@ use tch::{Kind, Tensor};
 use super::Parts;
 use crate::data::decode::Decode;
 use crate::data::image::{Image, Picture, write_table};
+use crate::data::mix::{BatchTransform, BatchTransformKind};
 use crate::data::transforms::{Pipeline, Transforms};
 use crate::data::{Batch, DataContext, DataFacts, DataModule, Dataset, Field, Loader, Sample, SampleKey, Split};
 use crate::error::{Error, Result};
 use crate::native::elements;
-use crate::registry::Build;
+use crate::registry::{Build, Slot};
 
 /// Where images are.
 pub enum Images {
@@ -230,7 +231,7 @@ pub trait Source: Send {
 }
 
 /// How batches are made; the arguments that all data modules have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Batching {
     /// Samples in a batch.
     pub batch_size: usize,
@@ -238,6 +239,8 @@ pub struct Batching {
     pub num_workers: usize,
     /// Whether batches lie in page-locked memory.
     pub pin_memory: bool,
+    /// Transforms of whole training batches.
+    pub transforms: Vec<Arc<dyn BatchTransform>>,
 }
 
 /// A data module of labelled images.
@@ -305,9 +308,11 @@ impl DataModule for ImageModule {
 
     fn loader(&self, split: Split) -> Result<Option<Loader>> {
         let Some(dataset) = self.dataset(split)? else { return Ok(None) };
-        let Batching { batch_size, num_workers, pin_memory } = self.batching;
+        let Batching { batch_size, num_workers, pin_memory, ref transforms } = self.batching;
         let loader = Loader::new(Arc::new(dataset), batch_size, self.seed);
-        Ok(Some(Loader { shuffle: split == Split::Train, num_workers, pin_memory, ..loader }))
+        let shuffle = split == Split::Train;
+        let batch_transforms = if shuffle { transforms.clone() } else { Vec::new() };
+        Ok(Some(Loader { shuffle, num_workers, pin_memory, batch_transforms, ..loader }))
     }
 
     fn facts(&self) -> DataFacts {
@@ -324,4 +329,16 @@ pub fn pipeline(cx: &mut Build, given: &Option<Transforms>, default: impl FnOnce
         Some(transforms) => Ok(Pipeline::new(cx.build_all(transforms)?)),
         None => Ok(default()),
     }
+}
+
+/// Builds the transforms of whole batches.
+///
+/// # Errors
+/// When one cannot be built.
+pub fn batch_transforms(
+    cx: &mut Build,
+    given: &Option<Vec<Slot<BatchTransformKind>>>,
+) -> Result<Vec<Arc<dyn BatchTransform>>> {
+    let built = cx.build_all(given.iter().flatten())?;
+    Ok(built.into_iter().map(Arc::from).collect())
 }

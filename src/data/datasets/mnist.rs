@@ -8,6 +8,7 @@ use super::download::{self, Remote};
 use super::idx;
 use super::images::{self, Batching, ImageModule, Images, Loaded, Source};
 use super::split::{self, Parts, split};
+use crate::data::mix::BatchTransformKind;
 use crate::data::transforms::{Pipeline, Transforms};
 use crate::data::{DataModule, DataModuleKind};
 use crate::error::{Error, Result};
@@ -99,6 +100,9 @@ macro_rules! family {
             /// Transforms of the other parts; null casts and normalizes.
             #[serde(default)]
             test_transforms: Option<Transforms>,
+            /// Transforms of whole training batches: MixUp, CutMix.
+            #[serde(default)]
+            batch_transforms: Option<Vec<Slot<BatchTransformKind>>>,
         }
 
         impl Component for $name {
@@ -128,6 +132,7 @@ macro_rules! family {
                     batch_size: self.batch_size.get(),
                     num_workers: self.num_workers,
                     pin_memory: self.pin_memory,
+                    transforms: images::batch_transforms(cx, &self.batch_transforms)?,
                 };
                 let mirrors = match &self.mirror {
                     Some(mirrors) => mirrors.as_slice().to_vec(),
