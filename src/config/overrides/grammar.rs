@@ -365,9 +365,17 @@ impl ValueParser<'_> {
                 .help(format!("write {}", self.with_quotes())),
             _ => {
                 let problem = self.at_span(format!("`{}` cannot stand here", text.trim()), token.span).label(label);
+                let quoted = || format!("if the whole value is text, write {}", self.with_quotes());
                 match token.kind {
+                    TokenKind::ParenOpen if label.starts_with("a value") => {
+                        problem.help("a list is written [a,b]; a text with parentheses needs quotes")
+                    }
+                    TokenKind::Equal if token.span.start == self.equal + 1 => problem.help("one `=` is enough"),
+                    TokenKind::BraceClose if self.source.text.contains("${") => {
+                        problem.help(format!("a nested `${{…}}` needs quotes: {}", self.with_quotes()))
+                    }
                     TokenKind::Equal | TokenKind::ParenOpen | TokenKind::ParenClose | TokenKind::Quoted => {
-                        problem.help(format!("if the whole value is text, write {}", self.with_quotes()))
+                        problem.help(quoted())
                     }
                     _ => problem,
                 }

@@ -121,9 +121,17 @@ impl KeyParser<'_> {
             None => self
                 .problem(format!("the override `{argument}` has no value"), "`=` and a value go here")
                 .help(format!("write {argument}=VALUE, or ~{key} to delete the key")),
-            Some(' ' | '\t') if self.at > key_start => self
-                .problem("a blank cannot stand before `=`", "`=` goes here")
-                .help(format!("write {}", self.without_blanks())),
+            Some(' ' | '\t') if self.at > key_start => {
+                let problem = self.problem("a key cannot hold or be followed by a blank", "`=` goes here");
+                let rest: String = self.chars[self.at..].iter().collect();
+                let rest = rest.trim_start_matches([' ', '\t']);
+                let before = self.text(0);
+                match (rest.starts_with('='), rest.contains('=')) {
+                    (true, _) => problem.help(format!("write {before}{rest}")),
+                    (false, false) if !rest.is_empty() => problem.help(format!("write {before}={rest}")),
+                    _ => problem,
+                }
+            }
             Some(' ' | '\t') => self.problem("a blank cannot stand before a key", "a key goes here"),
             Some('\'' | '"') => self.problem("keys are written without quotes", "a key goes here"),
             Some('[') if !key.is_empty() => self
@@ -148,11 +156,6 @@ impl KeyParser<'_> {
                 .problem(format!("`{c}` cannot stand in a key"), "`=` goes here")
                 .help("keys hold letters, digits, `_`, `-`, `$`, with dots between their parts"),
         }
-    }
-
-    fn without_blanks(&self) -> String {
-        let rest: String = self.chars[self.at..].iter().collect();
-        format!("{}{}", self.text(0), rest.trim_start_matches([' ', '\t']))
     }
 
     /// A problem at the current character.

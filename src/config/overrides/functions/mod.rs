@@ -191,7 +191,7 @@ fn unknown_name(name: &str, known: &[&str], span: Span) -> Fault {
 fn nearest(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let distance = |name: &&str| strsim::damerau_levenshtein(&word, name);
-    NAMES.into_iter().min_by_key(distance).filter(|name| distance(name) <= 1 + name.len() / 4)
+    NAMES.into_iter().min_by_key(distance).filter(|name| distance(name) <= (word.len().max(name.len()) / 3).max(1))
 }
 
 fn without_quotes(value: OverrideValue) -> OverrideValue {
