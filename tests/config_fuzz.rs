@@ -266,7 +266,7 @@ fn interpolations_never_panic() {
     let mut seeds = Vec::new();
     for (_, bytes) in files(&corpus().join("trees")) {
         let text = String::from_utf8(bytes).unwrap();
-        seeds.extend(text.lines().filter_map(|line| Some(line[line.find("${")?..].as_bytes().to_vec())));
+        seeds.extend(text.lines().filter_map(|line| Some(line.as_bytes()[line.find("${")?..].to_vec())));
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("main.yaml"), "a: 1\nb: {c: [1, x, {d: 2.5}], e: null}\ns: text\n").unwrap();

@@ -11,10 +11,13 @@ use super::problem::Problem;
 /// What applying needs to know about interpolations.
 pub(super) struct Lookup<'l> {
     /// The value at a path, interpolations followed; `None` when there is no such key.
-    pub select: &'l dyn Fn(&Node, &[String]) -> Result<Option<Found>, Problem>,
+    pub select: &'l Select<'l>,
     /// The container that an interpolation refers to.
     pub dereference: &'l Dereference<'l>,
 }
+
+/// Looks a path up in a tree.
+pub(super) type Select<'s> = dyn Fn(&Node, &[String]) -> Result<Option<Found>, Problem> + 's;
 
 /// What a path leads to.
 pub(super) struct Found {
