@@ -140,7 +140,7 @@ impl Mixing {
                 partner.f_mul_scalar(1.0 - lambda)?.f_add(&x.f_mul_scalar(lambda)?)?
             }
             Draw::Paste { rectangle: [x1, y1, x2, y2], .. } => {
-                let mixed = x.f_copy()?;
+                let mixed = x.copy();
                 if x2 > x1 && y2 > y1 {
                     let cut = |tensor: &Tensor| tensor.f_narrow(-2, y1, y2 - y1)?.f_narrow(-1, x1, x2 - x1);
                     cut(&mixed)?.f_copy_(&cut(&self.partner.of(x)?)?)?;

@@ -63,8 +63,8 @@ pub fn parameter_count(params: &Params) -> Got {
 /// Elements of the parameters that require a gradient.
 pub fn trainable_count(params: &Params) -> Got {
     let parameters = params.parameters();
-    let trainable = parameters.iter().filter(|(_, tensor)| tensor.requires_grad());
-    Got::from(trainable.map(|(_, tensor)| tensor.numel() as i64).sum::<i64>())
+    // How many tensors, as the reference counts them.
+    Got::from(parameters.iter().filter(|(_, tensor)| tensor.requires_grad()).count() as i64)
 }
 
 /// The sum of the absolute gradient of every parameter that has one.
