@@ -156,10 +156,10 @@ impl Component for ModelCheckpoint {
         if every.iter().filter(|on| **on).count() > 1 {
             cx.problem("", "every_n_train_steps, every_n_epochs and train_time_interval exclude each other");
         }
-        if let Some(template) = &self.filename {
-            if let Err(error) = fill(template, &Counts { epoch: 0, step: 0 }, &Default::default(), true) {
-                cx.problem("filename", error.to_string());
-            }
+        if let Some(template) = &self.filename
+            && let Err(error) = fill(template, &Counts { epoch: 0, step: 0 }, &Default::default(), true)
+        {
+            cx.problem("filename", error.to_string());
         }
     }
 
@@ -238,10 +238,10 @@ impl Keeper {
         };
         let full = self.args.save_top_k > 0 && self.kept.len() as i64 >= self.args.save_top_k;
         let worst = self.kept.last().and_then(|kept| kept.score).map(f64::from_bits);
-        if let (true, Some(score), Some(worst)) = (full, score, worst) {
-            if !self.args.mode.better(score, worst) {
-                return Ok(None);
-            }
+        if let (true, Some(score), Some(worst)) = (full, score, worst)
+            && !self.args.mode.better(score, worst)
+        {
+            return Ok(None);
         }
         let removed = if full { self.kept.pop() } else { None };
         let path = self.free_path(cx, folder, removed.as_ref())?;

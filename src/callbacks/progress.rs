@@ -133,11 +133,11 @@ impl Callback for Shown {
     }
 
     fn on_train_batch_end(&mut self, cx: &mut Cx) -> Result<()> {
-        if let Some(bar) = &self.train {
-            if cx.progress.batch.is_multiple_of(self.args.refresh_rate) || cx.progress.batch == cx.batches as u64 {
-                bar.set_position(cx.progress.batch);
-                show(bar, &cx.log.bar_values());
-            }
+        if let Some(bar) = &self.train
+            && (cx.progress.batch.is_multiple_of(self.args.refresh_rate) || cx.progress.batch == cx.batches as u64)
+        {
+            bar.set_position(cx.progress.batch);
+            show(bar, &cx.log.bar_values());
         }
         Ok(())
     }

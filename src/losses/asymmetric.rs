@@ -113,7 +113,7 @@ impl Loss for AsymmetricLossMultiLabel {
             let probability = positive * &target + negative * &absent;
             let exponent = target * pos + absent * neg;
             let focus = less_than_one(&probability).pow(&exponent);
-            loss = loss * if self.disable_torch_grad_focal_loss { focus.detach() } else { focus };
+            loss *= if self.disable_torch_grad_focal_loss { focus.detach() } else { focus };
         }
         if let Some(weight) = &self.weight {
             loss *= weight.on(&input);

@@ -179,10 +179,10 @@ impl<'de> Deserialize<'de> for Ignored {
                 f.write_str("anything")
             }
             fn visit_unit<E: de::Error>(self) -> Result<Ignored, E> {
-                if let Some((node, path)) = extract::take_capture() {
-                    if !matches!(node.value, Value::Null) {
-                        extract::found(|found| found.notes.push((path, "has no effect here".into())));
-                    }
+                if let Some((node, path)) = extract::take_capture()
+                    && !matches!(node.value, Value::Null)
+                {
+                    extract::found(|found| found.notes.push((path, "has no effect here".into())));
                 }
                 Ok(Ignored)
             }

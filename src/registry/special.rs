@@ -35,23 +35,23 @@ pub(super) fn check(node: &Node, path: &KeyPath, kind: &KindInfo, problems: &mut
         Some(Value::Bool(_)) | None => {}
         Some(other) => refuse("_partial_", format!("`_partial_` is true or false, not {}", other.describe()), ""),
     }
-    if let Some(value) = node.get("_recursive_") {
-        if value.as_bool().is_none() {
-            refuse(
-                "_recursive_",
-                "`_recursive_` is true or false".into(),
-                "nested components are always built by their owner",
-            );
-        }
+    if let Some(value) = node.get("_recursive_")
+        && value.as_bool().is_none()
+    {
+        refuse(
+            "_recursive_",
+            "`_recursive_` is true or false".into(),
+            "nested components are always built by their owner",
+        );
     }
-    if let Some(value) = node.get("_convert_") {
-        if !matches!(value.as_str(), Some("none" | "partial" | "object" | "all")) {
-            refuse("_convert_", "`_convert_` is none, partial, object or all".into(), "it changes nothing here");
-        }
+    if let Some(value) = node.get("_convert_")
+        && !matches!(value.as_str(), Some("none" | "partial" | "object" | "all"))
+    {
+        refuse("_convert_", "`_convert_` is none, partial, object or all".into(), "it changes nothing here");
     }
-    if let Some(value) = node.get("_args_") {
-        if value.as_list().is_none() {
-            refuse("_args_", "`_args_` is a list of positional arguments".into(), "write it as a list");
-        }
+    if let Some(value) = node.get("_args_")
+        && value.as_list().is_none()
+    {
+        refuse("_args_", "`_args_` is a list of positional arguments".into(), "write it as a list");
     }
 }

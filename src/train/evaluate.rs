@@ -57,7 +57,7 @@ impl Trainer {
         let values = self.log.epoch_values();
         if !self.sanity_checking {
             self.metrics.extend(values.iter().cloned());
-            self.to_loggers(&values)?;
+            self.send(&values)?;
         }
         self.hook(task, |callback, cx| callback.on_eval_end(split, cx))?;
         Ok(values)

@@ -175,7 +175,7 @@ impl Trainer {
         task.on_epoch_end(Split::Train, &mut self.log)?;
         let values = self.log.epoch_values();
         self.metrics.extend(values.iter().cloned());
-        self.to_loggers(&values)?;
+        self.send(&values)?;
         self.hook(task, |callback, cx| callback.on_train_epoch_end(cx))?;
         self.step_schedule(false, true)?;
         self.progress.epoch += 1;
@@ -187,10 +187,10 @@ impl Trainer {
     }
 
     fn check_time(&self) {
-        if let Some(limit) = self.args.max_time {
-            if self.started.elapsed().as_secs() >= limit.0 {
-                self.stop.stop(format!("max_time of {} s is over", limit.0));
-            }
+        if let Some(limit) = self.args.max_time
+            && self.started.elapsed().as_secs() >= limit.0
+        {
+            self.stop.stop(format!("max_time of {} s is over", limit.0));
         }
     }
 

@@ -47,7 +47,7 @@ impl Trainer {
             let values = self.log.step_values();
             self.metrics.extend(values.iter().cloned());
             if !values.is_empty() {
-                self.to_loggers(&values)?;
+                self.send(&values)?;
             }
         }
         self.hook(task, |callback, cx| callback.on_train_batch_end(cx))?;
@@ -58,16 +58,16 @@ impl Trainer {
         if self.args.detect_anomaly {
             self.check_gradients(task)?;
         }
-        if let (Some(clip), Some(optimizers)) = (self.args.gradient_clip_val, &self.optimizers) {
-            if clip.0 > 0.0 {
-                let params = optimizers.optimizer.params();
-                let params = params.iter().flat_map(|group| group.iter().map(|(_, tensor)| tensor));
-                match self.args.gradient_clip_algorithm.unwrap_or_default() {
-                    ClipAlgorithm::Norm => {
-                        let _norm = optim::clip_grad_norm(params, clip.0)?;
-                    }
-                    ClipAlgorithm::Value => optim::clip_grad_value(params, clip.0)?,
+        if let (Some(clip), Some(optimizers)) = (self.args.gradient_clip_val, &self.optimizers)
+            && clip.0 > 0.0
+        {
+            let params = optimizers.optimizer.params();
+            let params = params.iter().flat_map(|group| group.iter().map(|(_, tensor)| tensor));
+            match self.args.gradient_clip_algorithm.unwrap_or_default() {
+                ClipAlgorithm::Norm => {
+                    let _norm = optim::clip_grad_norm(params, clip.0)?;
                 }
+                ClipAlgorithm::Value => optim::clip_grad_value(params, clip.0)?,
             }
         }
         self.hook(task, |callback, cx| callback.on_before_optimizer_step(cx))?;

@@ -133,14 +133,14 @@ impl Trainer {
         self.callbacks = callbacks;
         self.pending.append(&mut requests);
         if !out.is_empty() {
-            self.to_loggers(&out)?;
+            self.send(&out)?;
         }
         result
     }
 
     /// Sends values to all loggers, at the step just taken. A logger that fails is reported and left behind: a
     /// tracker never stops training.
-    pub(super) fn to_loggers(&mut self, values: &[(String, f64)]) -> Result<()> {
+    pub(super) fn send(&mut self, values: &[(String, f64)]) -> Result<()> {
         let (epoch, step) = (self.progress.epoch, self.progress.global_step.saturating_sub(1));
         self.loggers.retain_mut(|logger| match logger.metrics(epoch, step, values) {
             Ok(()) => true,

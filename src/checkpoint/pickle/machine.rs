@@ -211,7 +211,7 @@ impl<'a> Machine<'a> {
     }
 
     fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(broken("a key has no value"));
         }
         Ok(items.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())

@@ -1,5 +1,7 @@
 //! The components that are computed from a confusion matrix.
 
+#![allow(clippy::no_effect, reason = "a metric without checks of its own has an empty one")]
+
 use super::confusion::{Confusion, Of, Share, Weighting};
 use super::{Average, Task, TaskName, check_classes, check_labels, check_task, check_zero_division, half, macro_};
 use crate::metrics::args::{Arguments, metrics};
