@@ -15,6 +15,7 @@ pub mod fused;
 pub mod generator;
 pub mod grad;
 pub mod layout;
+pub mod map;
 
 use std::borrow::Borrow;
 use std::ffi::CStr;

@@ -177,3 +177,6 @@ pub fn register(registry: &mut Registry) {
     registry.add::<rprop::Rprop>();
     schedulers::register(registry);
 }
+
+#[cfg(test)]
+mod tests;

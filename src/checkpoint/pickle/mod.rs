@@ -11,10 +11,11 @@
 mod machine;
 pub mod numpy;
 pub mod torch;
+mod value;
 mod write;
 
-pub use machine::{Item, Pickle};
 pub use torch::TorchFile;
+pub use value::{Item, Pickle};
 pub use write::write_pt;
 
 #[cfg(test)]
