@@ -72,7 +72,7 @@ pub fn replace_first_layer(path: &Path, channels: i64, keep: bool) -> Result<()>
 }
 
 /// Weights for other input channels, with the same sum over them.
-fn adapt(weight: &Tensor, channels: i64) -> Tensor {
+pub(super) fn adapt(weight: &Tensor, channels: i64) -> Tensor {
     let old = weight.size()[1];
     if channels == 1 {
         return weight.sum_dim_intlist([1i64].as_slice(), true, None);

@@ -124,6 +124,34 @@ pub fn load_file(path: &Path, file: &str, partial: bool) -> Result<()> {
     fit(&below(path), &read_weights(File::new(file), None)?, file, how)
 }
 
+/// Loads a local file as timm does: a first convolution for other channels is adapted, and a `head` (`fc`) for other
+/// classes is left as drawn.
+///
+/// # Errors
+/// When the file cannot be read, or anything else does not fit.
+pub fn load_adapted(path: &Path, file: &str, head: &str) -> Result<()> {
+    let network = below(path);
+    let mut dict = read_weights(File::new(file), None)?;
+    for (name, wanted) in &network {
+        let Some(found) = dict.get(name) else { continue };
+        let (size, want) = (found.size(), wanted.size());
+        let in_head = name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+        if size == want {
+            continue;
+        } else if in_head {
+            dict.insert(name.clone(), wanted.shallow_clone());
+        } else if size.len() == 4 && want.len() == 4 && size[0] == want[0] && size[2..] == want[2..] {
+            let adapted = tch::no_grad(|| super::modify::adapt(found, want[1]));
+            dict.insert(name.clone(), adapted);
+        }
+    }
+    if network.keys().all(|name| !name.starts_with(head)) {
+        // Features without a head.
+        dict.retain(|name, _| network.contains_key(name));
+    }
+    fit(&network, &dict, file, Fit::Exact)
+}
+
 fn fit(network: &IndexMap<String, Tensor>, dict: &IndexMap<String, Tensor>, name: &str, how: Fit) -> Result<()> {
     let options = LoadOptions { fit: how, ..LoadOptions::default() };
     let report = load_weights(network, dict, &options).map_err(|error| error.context(format!("weights {name}")))?;

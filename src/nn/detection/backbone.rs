@@ -36,7 +36,9 @@ impl Backbone {
     pub(super) fn new(path: &Path, args: &BackboneArgs) -> Result<Self> {
         let trained = args.weights.is_some() || args.backbone.is_some();
         // As torchvision: statistics of published weights stay as they are, a new network learns its own.
-        let norm = if trained { NormKind::Frozen } else { NormKind::Batch };
+        // Its published detectors were trained with an epsilon of 0.
+        let eps = if args.weights.is_some_and(weights::is_published) { 0.0 } else { 1e-5 };
+        let norm = if trained { NormKind::Frozen { eps } } else { NormKind::Batch };
         let trainable = match (trained, args.trainable) {
             (_, Some(parts)) if parts > 5 => {
                 return Err(Error::request(format!("trainable_backbone_layers is from 0 to 5, not {parts}")));

@@ -67,3 +67,6 @@ pub fn register(registry: &mut Registry) {
     registry.add::<recurrent::GruArgs>();
     registry.add::<container::SequentialArgs>();
 }
+
+#[cfg(test)]
+mod tests;

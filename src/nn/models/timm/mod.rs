@@ -211,7 +211,12 @@ impl CreateModelArgs {
             _ => self.checkpoint_path.as_deref(),
         };
         if let Some(file) = file {
-            weights::load_file(path, file, false)?;
+            let head = match family(&self.model_name) {
+                Some(Family::ResNet(_)) => "fc",
+                Some(Family::EfficientNet(_)) => "classifier",
+                _ => "head",
+            };
+            weights::load_adapted(path, file, head)?;
         }
         Ok(net)
     }

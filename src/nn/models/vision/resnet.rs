@@ -26,12 +26,15 @@ impl BlockKind {
 }
 
 /// Which normalisation a network has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NormKind {
     /// Batch normalisation.
     Batch,
     /// Batch normalisation whose scale, shift and statistics never change (`torchvision.ops.FrozenBatchNorm2d`).
-    Frozen,
+    Frozen {
+        /// Added to the variance.
+        eps: f64,
+    },
 }
 
 /// What a residual network is made of.
@@ -88,10 +91,11 @@ struct FrozenBatchNorm {
     bias: Tensor,
     mean: Tensor,
     var: Tensor,
+    eps: f64,
 }
 
 impl FrozenBatchNorm {
-    fn new(path: &Path, features: i64) -> Result<Self> {
+    fn new(path: &Path, features: i64, eps: f64) -> Result<Self> {
         let options = (Kind::Float, Device::Cpu);
         let _ = path.layer("FrozenBatchNorm2d");
         Ok(FrozenBatchNorm {
@@ -99,13 +103,14 @@ impl FrozenBatchNorm {
             bias: path.buffer("bias", Tensor::f_zeros([features], options)?)?,
             mean: path.buffer("running_mean", Tensor::f_zeros([features], options)?)?,
             var: path.buffer("running_var", Tensor::f_ones([features], options)?)?,
+            eps,
         })
     }
 }
 
 impl Module for FrozenBatchNorm {
     fn forward(&self, input: &Tensor, _: bool) -> Tensor {
-        let scale = &self.weight * (&self.var + 1e-5).rsqrt();
+        let scale = &self.weight * (&self.var + self.eps).rsqrt();
         let shift = &self.bias - &self.mean * &scale;
         input * scale.view([1, -1, 1, 1]) + shift.view([1, -1, 1, 1])
     }
@@ -114,7 +119,7 @@ impl Module for FrozenBatchNorm {
 fn norm(path: &Path, kind: NormKind, features: i64) -> Result<Box<dyn Module>> {
     Ok(match kind {
         NormKind::Batch => Box::new(BatchNorm::new(path, features)?),
-        NormKind::Frozen => Box::new(FrozenBatchNorm::new(path, features)?),
+        NormKind::Frozen { eps } => Box::new(FrozenBatchNorm::new(path, features, eps)?),
     })
 }
 
