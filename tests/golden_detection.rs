@@ -191,12 +191,13 @@ fn transform(case: &Case) -> Result<Got> {
         ("boxes", boxes.into_iter().map(|target| target.boxes).collect::<Vec<_>>().into()),
         ("sum", sum(|image| image)),
         ("sum_abs", sum(|image| image.abs())),
-        ("row", images.batch.get(0).get(0).get(ROW).into()),
+        ("row", images.batch.get(0).get(CHANNEL).get(ROW).into()),
     ]))
 }
 
-/// The row of the first channel of the first image that the cases state.
-const ROW: i64 = 10;
+/// The row of the first image that the cases state.
+const CHANNEL: i64 = 1;
+const ROW: i64 = 5;
 
 fn pyramid(case: &Case) -> Result<Got> {
     let inputs: Vec<i64> = numbers(&case.args["in_channels_list"])?.into_iter().map(|n| n as i64).collect();

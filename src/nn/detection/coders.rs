@@ -37,7 +37,8 @@ impl BoxCoder {
         let [wx, wy, ww, wh] = self.weights;
         let proposals = proposals.to_kind(codes.kind());
         let [w, h, x, y] = centred(&proposals).map(|side| side.unsqueeze(1));
-        let codes = codes.view([codes.size()[0], -1, 4]);
+        // The count is explicit: there may be no proposals at all.
+        let codes = codes.view([codes.size()[0], codes.size()[1] / 4, 4]);
         let code = |index| codes.select(2, index);
         let size = |code: Tensor, weight: f64| (code / weight).clamp_max(Self::clip()).exp();
         let (cx, cy) = (code(0) / wx * &w + x, code(1) / wy * &h + y);

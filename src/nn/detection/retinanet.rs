@@ -311,7 +311,7 @@ impl RetinaNetArgs {
             backbone: self.weights_backbone.as_deref(),
             trainable: self.trainable_backbone_layers,
             first: 1,
-            extra: ExtraLevels::P6P7 { channels: 2048 },
+            extra: ExtraLevels::P6P7 { channels: 256 },
         };
         let backbone = Backbone::new(&path.child("backbone"), &backbone)?;
         // Three sizes an octave, whole pixels as torchvision has them.

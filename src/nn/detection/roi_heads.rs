@@ -95,7 +95,7 @@ impl RoiHeads {
         let (labels, wanted) = (all(|s| &s.labels), all(|s| &s.wanted));
         let classes = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Mean, -100, 0.0);
         let objects = labels.gt(0).nonzero().squeeze_dim(1);
-        let codes = codes.reshape([labels.size()[0], -1, 4]);
+        let codes = codes.reshape([labels.size()[0], codes.size()[1] / 4, 4]);
         let codes = codes.index(&[Some(&objects), Some(&labels.index_select(0, &objects))]);
         let boxes =
             codes.smooth_l1_loss(&wanted.index_select(0, &objects), Reduction::Sum, 1.0 / 9.0) / labels.numel() as f64;

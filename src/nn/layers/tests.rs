@@ -50,11 +50,31 @@ fn shapes() {
     let cases: &[(&str, serde_json::Value, &[i64], &[i64])] = &[
         ("Linear", json!({"in_features": 7, "out_features": 3}), &image, &[2, 4, 9, 3]),
         ("Conv1d", json!({"in_channels": 4, "out_channels": 6, "kernel_size": 3}), &[2, 4, 9], &[2, 6, 7]),
-        ("Conv2d", json!({"in_channels": 4, "out_channels": 6, "kernel_size": [3, 1], "groups": 2}), &image, &[2, 6, 7, 7]),
-        ("Conv2d", json!({"in_channels": 4, "out_channels": 6, "kernel_size": 4, "padding": "same", "dilation": [1, 2]}), &image, &[2, 6, 9, 7]),
-        ("Conv2d", json!({"in_channels": 4, "out_channels": 1, "kernel_size": 3, "stride": [2, 1], "padding": 1, "padding_mode": "reflect", "bias": false}), &image, &[2, 1, 5, 7]),
+        (
+            "Conv2d",
+            json!({"in_channels": 4, "out_channels": 6, "kernel_size": [3, 1], "groups": 2}),
+            &image,
+            &[2, 6, 7, 7],
+        ),
+        (
+            "Conv2d",
+            json!({"in_channels": 4, "out_channels": 6, "kernel_size": 4, "padding": "same", "dilation": [1, 2]}),
+            &image,
+            &[2, 6, 9, 7],
+        ),
+        (
+            "Conv2d",
+            json!({"in_channels": 4, "out_channels": 1, "kernel_size": 3, "stride": [2, 1], "padding": 1, "padding_mode": "reflect", "bias": false}),
+            &image,
+            &[2, 1, 5, 7],
+        ),
         ("Conv2d", json!({"in_channels": 4, "out_channels": 1, "kernel_size": 3}), &[4, 9, 7], &[1, 7, 5]),
-        ("ConvTranspose2d", json!({"in_channels": 4, "out_channels": 2, "kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1}), &image, &[2, 2, 18, 14]),
+        (
+            "ConvTranspose2d",
+            json!({"in_channels": 4, "out_channels": 2, "kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1}),
+            &image,
+            &[2, 2, 18, 14],
+        ),
         ("BatchNorm2d", json!({"num_features": 4}), &image, &image),
         ("BatchNorm1d", json!({"num_features": 4, "momentum": null, "affine": false}), &[2, 4, 9], &[2, 4, 9]),
         ("LayerNorm", json!({"normalized_shape": [9, 7], "bias": false}), &image, &image),
@@ -67,7 +87,12 @@ fn shapes() {
         ("Identity", json!({}), &image, &image),
         ("Dropout2d", json!({"p": 0.1}), &image, &image),
         ("Softmax", json!({"dim": 1}), &image, &image),
-        ("LSTM", json!({"input_size": 5, "hidden_size": 6, "num_layers": 2, "bidirectional": true, "batch_first": true}), &[3, 4, 5], &[3, 4, 12]),
+        (
+            "LSTM",
+            json!({"input_size": 5, "hidden_size": 6, "num_layers": 2, "bidirectional": true, "batch_first": true}),
+            &[3, 4, 5],
+            &[3, 4, 12],
+        ),
         ("GRU", json!({"input_size": 5, "hidden_size": 6, "bias": false}), &[4, 5], &[4, 6]),
         ("MultiheadAttention", json!({"embed_dim": 6, "num_heads": 2}), &[4, 3, 6], &[4, 3, 6]),
         ("Embedding", json!({"num_embeddings": 10, "embedding_dim": 3, "padding_idx": -1}), &[2, 5], &[2, 5, 3]),
@@ -84,8 +109,16 @@ fn shapes() {
 fn contradictions_are_errors() {
     use serde_json::json;
     for (target, args, want) in [
-        ("Conv2d", json!({"in_channels": 4, "out_channels": 6, "kernel_size": 3, "groups": 3}), "groups (3) must divide"),
-        ("Conv2d", json!({"in_channels": 4, "out_channels": 6, "kernel_size": 3, "stride": 2, "padding": "same"}), "needs a stride of 1"),
+        (
+            "Conv2d",
+            json!({"in_channels": 4, "out_channels": 6, "kernel_size": 3, "groups": 3}),
+            "groups (3) must divide",
+        ),
+        (
+            "Conv2d",
+            json!({"in_channels": 4, "out_channels": 6, "kernel_size": 3, "stride": 2, "padding": "same"}),
+            "needs a stride of 1",
+        ),
         ("GroupNorm", json!({"num_groups": 3, "num_channels": 4}), "num_groups (3) must divide num_channels (4)"),
         ("MultiheadAttention", json!({"embed_dim": 6, "num_heads": 4}), "num_heads (4) must divide embed_dim (6)"),
         ("Embedding", json!({"num_embeddings": 3, "embedding_dim": 3, "padding_idx": 3}), "padding_idx 3"),
