@@ -61,7 +61,7 @@ pub struct TrainerArgs {
     /// How many machines; 1.
     #[serde(default = "one")]
     pub num_nodes: u64,
-    /// `32-true` or `64-true`.
+    /// `32-true`.
     #[serde(default)]
     pub precision: Option<Precision>,
     /// Given at the top level of the config (`logger:`).
@@ -192,8 +192,6 @@ fn some_one() -> Option<u64> {
 pub enum Precision {
     /// 32-bit floats.
     Single,
-    /// 64-bit floats.
-    Double,
 }
 
 /// One entry of `devices`.
@@ -263,11 +261,10 @@ macro_rules! from_scalar {
     };
 }
 
-from_scalar!(Precision, { "enum": ["32-true", "64-true", "32", "64", 32, 64] },
-"`32-true` or `64-true` (mixed and half precision are not there yet)",
+from_scalar!(Precision, { "enum": ["32-true", "32", 32] },
+"`32-true` (other precisions are not there yet)",
 |text| match text {
     "32" | "32-true" => Some(Precision::Single),
-    "64" | "64-true" => Some(Precision::Double),
     _ => None,
 });
 from_scalar!(Devices, { "type": ["string", "integer"] }, "`auto`, 1, or a list with the index of one GPU",
