@@ -180,7 +180,7 @@ fn entry(item: Node) -> Result<Entry, Problem> {
             if path == "_self_" && package.is_some() {
                 return Err(Problem::new("`_self_` takes no package").from(&origin));
             }
-            Ok(Entry { kind: EntryKind::Config(path.to_owned()), package: package.map(here), origin })
+            Ok(Entry { kind: EntryKind::Config(path.to_owned()), package: package.map(str::to_owned).map(here), origin })
         }
         Value::Map(map) => {
             if map.len() > 1 {
@@ -238,7 +238,7 @@ fn group_entry(key: &Key, value: Node) -> Result<Entry, Problem> {
         }
     };
     let kind = EntryKind::Group { group: group.to_owned(), choice, optional, replaces };
-    Ok(Entry { kind, package: package.map(here), origin })
+    Ok(Entry { kind, package: package.map(str::to_owned).map(here), origin })
 }
 
 fn option_name(item: Node) -> Result<String, Problem> {
@@ -257,6 +257,6 @@ fn split_package(text: &str) -> (&str, Option<&str>) {
 }
 
 /// `_here_` is the package of the file that holds the list.
-fn here(package: &str) -> String {
-    if package == "_here_" { String::new() } else { package.to_owned() }
+pub(super) fn here(package: String) -> String {
+    if package == "_here_" { String::new() } else { package }
 }

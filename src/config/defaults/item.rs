@@ -4,7 +4,7 @@
 //! package comes from `@pkg` in the list, else from the header of the file, else from the folder; whatever follows
 //! `_global_` is absolute.
 
-use crate::config::document::{Choice, Entry, EntryKind};
+use crate::config::document::{Choice, Entry, EntryKind, here};
 use crate::config::node::Origin;
 
 /// An entry at its place.
@@ -58,6 +58,7 @@ impl Item {
     /// `+group=option` of the command line.
     pub fn appended(group: &str, package: Option<String>, choice: Choice, origin: Origin) -> Self {
         let group = group.to_owned();
+        let package = package.map(here);
         Item::new(ItemKind::Group { group, choice, optional: false, replaces: false, appended: true }, package, origin)
     }
 

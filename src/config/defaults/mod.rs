@@ -86,7 +86,8 @@ pub fn defaults_list(
 /// Whether an override is about a group. A group that only the shipped configs have may also be a key of the user's
 /// own tree; it is a group for certain when the primary config lists it.
 fn group_kind(sources: &Sources, primary: Option<&str>, item: &Override) -> GroupKind {
-    if item.is_path {
+    // The root folder is no group: `+=x` has no key at all.
+    if item.is_path || item.key.is_empty() {
         return GroupKind::No;
     }
     let kind = sources.group_kind(&item.key);

@@ -10,6 +10,14 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+mod build;
+mod frame;
+mod reference;
+
+use build::Report;
+pub use frame::Frame;
+pub(crate) use frame::{Place, python_index, split_path};
+
 use super::arena::Arena;
 use super::cache::SyntaxCache;
 use super::syntax::{Call, Element, Interpolation, Part, Reference, Step, Template};
@@ -29,30 +37,6 @@ const MAX_TEXT: usize = 64 << 20;
 
 /// A failure, shared by everything that runs into it, so that it is reported once.
 pub type Failure = Rc<Problem>;
-
-/// A container of the tree and where it sits.
-#[derive(Debug)]
-pub struct Frame<'a> {
-    /// The mapping or list.
-    pub node: &'a Node,
-    key: Place<'a>,
-    parent: Option<Rc<Frame<'a>>>,
-}
-
-/// A node's name in its parent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Place<'a> {
-    /// The root that a job sees: `hydra` is no part of it.
-    JobRoot,
-    /// The root that the `hydra` node sees: `hydra` is a key of it.
-    FullRoot,
-    /// The `hydra` node.
-    Hydra,
-    /// A container that a resolver made: it has a parent, but no name in it.
-    Made,
-    Key(&'a Key),
-    Index(usize),
-}
 
 /// What an interpolation came to.
 #[derive(Clone, Debug)]
@@ -104,52 +88,6 @@ struct Active {
     path: KeyPath,
     text: String,
     origin: Origin,
-}
-
-impl<'a> Frame<'a> {
-    /// The path from the root.
-    pub fn path(&self) -> KeyPath {
-        let mut path = self.parent.as_ref().map_or_else(KeyPath::root, |parent| parent.path());
-        path.0.extend(self.key.segment());
-        path
-    }
-
-    /// The path by which the node is reached in the tree; `None` for what a resolver made.
-    pub(crate) fn place_in_tree(&self) -> Option<KeyPath> {
-        let mut frame = Some(self);
-        while let Some(this) = frame {
-            if matches!(this.key, Place::Made) {
-                return None;
-            }
-            frame = this.parent.as_deref();
-        }
-        Some(self.path())
-    }
-
-    fn child_path(&self, key: Place) -> KeyPath {
-        let mut path = self.path();
-        path.0.extend(key.segment());
-        path
-    }
-
-    fn root(self: &Rc<Self>) -> Rc<Self> {
-        let mut frame = self;
-        while let Some(parent) = &frame.parent {
-            frame = parent;
-        }
-        frame.clone()
-    }
-}
-
-impl Place<'_> {
-    fn segment(&self) -> Option<Segment> {
-        match self {
-            Place::JobRoot | Place::FullRoot | Place::Made => None,
-            Place::Hydra => Some(Segment::Key("hydra".into())),
-            Place::Key(key) => Some(Segment::Key((*key).clone())),
-            Place::Index(index) => Some(Segment::Index(*index)),
-        }
-    }
 }
 
 /// How a look-up treats what it meets.
@@ -451,120 +389,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn reference(
-        &self,
-        reference: &Reference,
-        holder: &Node,
-        container: &Rc<Frame<'a>>,
-    ) -> Result<Resolved<'a>, Failure> {
-        let (found, text) = match reference.plain() {
-            Some(steps) => {
-                let start = match reference.dots {
-                    0 => container.root(),
-                    dots => self.climb(container, dots, holder, reference)?,
-                };
-                (self.walk(start, &steps, Missing::Fails)?, reference.text())
-            }
-            None => {
-                let text = self.computed_path(reference, holder, container)?;
-                (self.select(container, &text, Missing::Fails)?, text)
-            }
-        };
-        let Some(found) = found else {
-            return Err(Rc::new(self.not_found(&text, reference, holder, container)));
-        };
-        if let Resolved::Container(target) = &found {
-            let mut around = Some(container);
-            while let Some(frame) = around {
-                if std::ptr::eq(frame.node, target.node) {
-                    let message = format!("`${{{text}}}` refers to a node that contains it: it would contain itself");
-                    return Err(Rc::new(self.problem(message, &holder.origin)));
-                }
-                around = frame.parent.as_ref();
-            }
-        }
-        Ok(found)
-    }
-
-    fn climb(
-        &self,
-        container: &Rc<Frame<'a>>,
-        dots: usize,
-        holder: &Node,
-        reference: &Reference,
-    ) -> Result<Rc<Frame<'a>>, Failure> {
-        climb(container, dots).ok_or_else(|| {
-            let message = format!("`${{{}}}` climbs above the root of the config", reference.text());
-            let help = "one dot is the same level, each more dot one level up; a list is a level of its own";
-            Rc::new(self.problem(message, &holder.origin).help(help))
-        })
-    }
-
-    /// The text of a path with computed steps.
-    fn computed_path(
-        &self,
-        reference: &Reference,
-        holder: &Node,
-        container: &Rc<Frame<'a>>,
-    ) -> Result<String, Failure> {
-        let mut text = ".".repeat(reference.dots);
-        for (i, step) in reference.steps.iter().enumerate() {
-            let (name, bracket) = match step {
-                Step::Name(name) => (name.clone(), false),
-                Step::Computed { inner, bracket } => (self.computed_name(inner, holder, container)?, *bracket),
-            };
-            if bracket {
-                text.push_str(&format!("[{name}]"));
-            } else {
-                if i > 0 {
-                    text.push('.');
-                }
-                text.push_str(&name);
-            }
-        }
-        Ok(text)
-    }
-
-    fn computed_name(
-        &self,
-        inner: &Interpolation,
-        holder: &Node,
-        container: &Rc<Frame<'a>>,
-    ) -> Result<String, Failure> {
-        let value = self.evaluate(inner, holder, container)?;
-        let value = match &value {
-            Resolved::Scalar(node) => &node.value,
-            Resolved::Plain(value) => value,
-            Resolved::Container(frame) => &frame.node.value,
-        };
-        match value {
-            Value::Str(text) => Ok(text.clone()),
-            other => {
-                let message =
-                    format!("`{}` names a key, so it must be a string; it is {}", inner.text(), other.describe());
-                Err(Rc::new(self.problem(message, &holder.origin).help("quote it where it is set")))
-            }
-        }
-    }
-
-    fn not_found(&self, text: &str, reference: &Reference, holder: &Node, container: &Rc<Frame<'a>>) -> Problem {
-        let problem = self.problem(format!("interpolation key `{text}` not found"), &holder.origin);
-        if text == "hydra" || text.starts_with("hydra.") {
-            let rest = text.strip_prefix("hydra.").unwrap_or("run.dir");
-            return problem.help(format!("the hydra node is no part of a job's config: write `${{hydra:{rest}}}`"));
-        }
-        let start = match reference.dots {
-            0 => Some(container.root()),
-            dots => climb(container, dots),
-        };
-        let steps: Vec<&str> =
-            text.trim_start_matches('.').split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
-        match start.and_then(|start| super::nearest::nearest(start.node, &steps)) {
-            Some(help) => problem.help(help),
-            None => problem,
-        }
-    }
-
     /// Looks a path up: absolute, or relative to `container` with leading dots.
     pub(crate) fn select(
         &self,
@@ -615,38 +439,6 @@ impl<'a> Session<'a> {
             current = next;
         }
         Ok(Some(current))
-    }
-
-    fn child(&self, frame: &Rc<Frame<'a>>, step: &str) -> Result<Option<Resolved<'a>>, Failure> {
-        match &frame.node.value {
-            Value::Map(map) => {
-                if step == "hydra"
-                    && matches!(frame.key, Place::FullRoot)
-                    && let Some(hydra) = self.hydra
-                {
-                    return Ok(Some(Resolved::Container(Rc::new(Frame {
-                        node: hydra,
-                        key: Place::Hydra,
-                        parent: Some(frame.clone()),
-                    }))));
-                }
-                match map.get_key_value(step) {
-                    Some((key, node)) => self.value(node, Place::Key(key), frame).map(Some),
-                    None => Ok(None),
-                }
-            }
-            Value::List(list) => match python_index(step) {
-                None => {
-                    let message = format!("`{}` is a list: `{step}` is no index", frame.path());
-                    Err(Rc::new(self.problem(message, &frame.node.origin)))
-                }
-                Some(index) => match usize::try_from(index).ok().and_then(|i| list.get(i).map(|node| (i, node))) {
-                    Some((i, node)) => self.value(node, Place::Index(i), frame).map(Some),
-                    None => Ok(None),
-                },
-            },
-            _ => Ok(None),
-        }
     }
 
     fn call(&self, call: &Call, holder: &Node, container: &Rc<Frame<'a>>) -> Result<Resolved<'a>, Failure> {
@@ -704,123 +496,8 @@ impl<'a> Session<'a> {
         self.materialized(value, &holder.origin)
     }
 
-    /// A result as a tree of its own; the first problem ends it.
-    pub(crate) fn materialized(&self, value: &Resolved<'a>, origin: &Origin) -> Result<Node, Failure> {
-        let mut report = Report::default();
-        let node = self.materialize(value, origin, &mut report)?;
-        match report.failures.into_iter().next() {
-            Some(failure) => Err(failure),
-            None => Ok(node),
-        }
-    }
-
-    fn materialize(&self, value: &Resolved<'a>, origin: &Origin, report: &mut Report) -> Result<Node, Failure> {
-        match value {
-            Resolved::Scalar(node) => Ok((*node).clone()),
-            Resolved::Container(frame) => {
-                self.inside_reference.set(self.inside_reference.get() + 1);
-                let node = self.container(frame, report);
-                self.inside_reference.set(self.inside_reference.get() - 1);
-                node
-            }
-            Resolved::Plain(value) => Ok(Node { value: value.clone(), origin: origin.clone() }),
-        }
-    }
-
-    /// A container with all that it holds, resolved. Failures of children are gathered; the container itself fails
-    /// only when it is too deep, too large or part of itself.
-    fn container(&self, frame: &Rc<Frame<'a>>, report: &mut Report) -> Result<Node, Failure> {
-        let node = frame.node;
-        if self.inside_reference.get() > 0 && self.building.borrow().iter().any(|&other| std::ptr::eq(other, node)) {
-            let problem = self.problem(format!("`{}` would contain itself", frame.path()), &node.origin);
-            return Err(Rc::new(problem));
-        }
-        self.building.borrow_mut().push(node);
-        let built = self.deeper(1, node, || {
-            let value = match &node.value {
-                Value::Map(map) => {
-                    let mut out = Map::with_capacity(map.len());
-                    for (key, child) in map {
-                        let child = self.built(child, Place::Key(key), frame, report)?;
-                        out.insert(key.clone(), child);
-                    }
-                    Value::Map(out)
-                }
-                Value::List(list) => {
-                    let mut out = Vec::with_capacity(list.len());
-                    for (i, child) in list.iter().enumerate() {
-                        out.push(self.built(child, Place::Index(i), frame, report)?);
-                    }
-                    Value::List(out)
-                }
-                other => other.clone(),
-            };
-            Ok(Node { value, origin: node.origin.clone() })
-        });
-        self.building.borrow_mut().pop();
-        built
-    }
-
-    fn built(
-        &self,
-        child: &'a Node,
-        key: Place<'a>,
-        frame: &Rc<Frame<'a>>,
-        report: &mut Report,
-    ) -> Result<Node, Failure> {
-        if self.inside_reference.get() > 0 {
-            self.copies.set(self.copies.get() + 1);
-            if self.copies.get() > MAX_COPIES {
-                let message = format!("interpolations copy more than {MAX_COPIES} values");
-                return Err(Rc::new(self.problem(message, &child.origin)));
-            }
-        }
-        match &child.value {
-            Value::Map(_) | Value::List(_) => {
-                let frame = Rc::new(Frame { node: child, key, parent: Some(frame.clone()) });
-                self.container(&frame, report)
-            }
-            Value::Str(text) if text.contains("${") => {
-                let result = self
-                    .interpolated(child, text, key, frame)
-                    .and_then(|resolved| self.materialize(&resolved, &child.origin, report));
-                match result {
-                    Ok(node) => Ok(node),
-                    // Inside a reference the failure belongs to whoever asked; elsewhere the walk goes on.
-                    Err(failure) if self.inside_reference.get() > 0 || self.exhausted() => Err(failure),
-                    Err(failure) => {
-                        report.add(failure, &frame.child_path(key));
-                        Ok(Node { value: Value::Null, origin: child.origin.clone() })
-                    }
-                }
-            }
-            _ => Ok(child.clone()),
-        }
-    }
-
     fn exhausted(&self) -> bool {
         self.copies.get() > MAX_COPIES || self.text.get() > MAX_TEXT
-    }
-}
-
-/// Problems found on a walk, each once.
-#[derive(Default)]
-struct Report {
-    failures: Vec<Failure>,
-    seen: HashSet<*const Problem>,
-}
-
-impl Report {
-    fn add(&mut self, failure: Failure, path: &KeyPath) {
-        if self.seen.insert(Rc::as_ptr(&failure)) {
-            let failure = if failure.path.is_root() { Rc::new((*failure).clone().at(path.clone())) } else { failure };
-            self.seen.insert(Rc::as_ptr(&failure));
-            self.failures.push(failure);
-        }
-    }
-
-    fn finish<T>(self, value: T) -> Result<T, Problems> {
-        Problems(self.failures.iter().map(|failure| (**failure).clone()).collect()).or(value)
     }
 }
 
@@ -833,43 +510,3 @@ fn chain(active: &[Active]) -> String {
     links.join(" -> ")
 }
 
-fn climb<'a>(container: &Rc<Frame<'a>>, dots: usize) -> Option<Rc<Frame<'a>>> {
-    let mut frame = container.clone();
-    for _ in 1..dots {
-        frame = frame.parent.clone()?;
-    }
-    Some(frame)
-}
-
-/// The steps of `a.b[c].d`.
-pub(crate) fn split_path(path: &str) -> Vec<&str> {
-    let mut steps = Vec::new();
-    let mut rest = path;
-    let mut first = true;
-    while !rest.is_empty() {
-        if let Some(inner) = rest.strip_prefix('[') {
-            let end = inner.find(']').unwrap_or(inner.len());
-            steps.push(&inner[..end]);
-            rest = inner.get(end + 1..).unwrap_or("");
-        } else {
-            let body = if first { rest } else { rest.strip_prefix('.').unwrap_or(rest) };
-            let end = body.find(['.', '[']).unwrap_or(body.len());
-            steps.push(&body[..end]);
-            rest = &body[end..];
-        }
-        first = false;
-    }
-    steps
-}
-
-/// A list index as Python's `int()` reads it.
-pub(crate) fn python_index(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let single = !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
-    if digits.is_empty() || !single || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'_') {
-        return None;
-    }
-    // A number beyond 64 bits is an index that no list has.
-    Some(text.replace('_', "").parse().unwrap_or(-1))
-}
