@@ -29,6 +29,21 @@ pub struct Progress {
     pub samples: u64,
     /// After how many batches in all the last validation ran.
     pub validated_at: Option<u64>,
+    /// After how many batches in all everything that follows a batch was done: validation, schedules that follow its
+    /// metrics.
+    #[serde(default)]
+    pub settled_at: u64,
+    /// Whether the last batch ended with an optimizer step.
+    #[serde(default)]
+    pub stepped: bool,
+}
+
+impl Progress {
+    /// The step under which values are logged, from 0: the one just taken; between the batches of an accumulation
+    /// the one to come.
+    pub fn logged_step(&self) -> u64 {
+        if self.stepped { self.global_step.saturating_sub(1) } else { self.global_step }
+    }
 }
 
 /// The newest value of everything logged: Lightning's `callback_metrics`.
@@ -147,11 +162,16 @@ pub trait Callback: Stateful + Send {
     fn on_train_epoch_start(&mut self, cx: &mut Cx) -> Result<()> {
         Ok(())
     }
+    /// A resumed run goes on within an epoch, whose beginning was heard before the checkpoint was saved. For what has
+    /// no state but shows something; everything else was restored.
+    fn on_train_epoch_resume(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
     /// A batch begins.
     fn on_train_batch_start(&mut self, cx: &mut Cx) -> Result<()> {
         Ok(())
     }
-    /// Gradients are there (and clipped), the step comes next.
+    /// Gradients are there and unscaled; they are clipped after this, then the step comes.
     fn on_before_optimizer_step(&mut self, cx: &mut Cx) -> Result<()> {
         Ok(())
     }
