@@ -2,6 +2,8 @@
 
 mod anomaly;
 mod args;
+mod average;
+mod backbone;
 mod callback;
 mod duration;
 mod evaluate;
@@ -18,6 +20,7 @@ mod trainer;
 
 pub use args::limited;
 pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, TrainerArgs, TrainerKind};
+pub use backbone::backbone;
 pub use callback::{Best, Callback, CallbackKind, Cx, MetricStore, Phase, Progress, Request};
 pub use duration::MaxTime;
 pub use log::{Log, LogTo};

@@ -26,7 +26,7 @@ impl Trainer {
                     let start = self.profiler.start();
                     let after = unfinished(pending.as_slice());
                     self.write(task, &path, weights_only, after)?;
-                    self.profiler.end("saving checkpoints", start);
+                    self.profiler.end("checkpoint", start);
                 }
                 Request::Remove(path) => self.writer.remove(path)?,
                 Request::Link { path, target } => self.writer.link(path, target)?,
@@ -61,11 +61,12 @@ impl Trainer {
         if !weights_only && !unfinished.is_null() {
             state.value["unfinished"] = unfinished;
         }
-        let checkpoint = Checkpoint {
+        let mut checkpoint = Checkpoint {
             weights: task.params().state_dict(),
             state,
             info: self.checkpoint_info.iter().cloned().collect(),
         };
+        self.callbacks.iter().try_for_each(|callback| callback.on_save_checkpoint(&mut checkpoint))?;
         self.writer.write(checkpoint.snapshot()?, path.to_owned())
     }
 
@@ -134,12 +135,6 @@ impl Trainer {
             std::time::Duration::try_from_secs_f64(state.value["elapsed"].as_f64().unwrap_or(0.0)).unwrap_or_default();
         self.log.restore(&state.nested("log"))?;
         task.restore(&state.nested("task"))?;
-        if let Some(optimizers) = &mut self.optimizers {
-            optimizers.optimizer.restore(&state.nested("optimizer"))?;
-            if let Some(schedule) = &mut optimizers.schedule {
-                schedule.scheduler.restore(&state.nested("scheduler"))?;
-            }
-        }
         if let Some(scaler) = self.scaler.as_mut().filter(|_| state.value.get("scaler").is_some()) {
             scaler.restore(&state.nested("scaler"))?;
         }
@@ -148,6 +143,14 @@ impl Trainer {
             let name = callback.name();
             if callbacks.value.get(&name).is_some() {
                 callback.restore(&callbacks.nested(&name))?;
+            }
+        }
+        // Before the optimizer's state comes back: a callback may have added groups to it, or changed the schedule.
+        self.hook(task, |callback, cx| callback.on_load_checkpoint(checkpoint, cx))?;
+        if let Some(optimizers) = &mut self.optimizers {
+            optimizers.optimizer.restore(&state.nested("optimizer"))?;
+            if let Some(schedule) = &mut optimizers.schedule {
+                schedule.scheduler.restore(&state.nested("scheduler"))?;
             }
         }
         for (name, device) in [("rng.cpu", Device::Cpu), ("rng.cuda", self.device)] {

@@ -15,7 +15,7 @@ impl Trainer {
         self.batch = index as usize;
         self.hook(task, |callback, cx| callback.on_train_batch_start(cx))?;
         let samples = batch.len();
-        let steps = (index + 1).is_multiple_of(self.args.accumulate_grad_batches) || index + 1 == batches;
+        let steps = (index + 1).is_multiple_of(self.accumulate) || index + 1 == batches;
         self.learn(task, batch, samples, steps)
             .map_err(|error| error.context(format!("epoch {}, batch {index}", self.progress.epoch)))?;
         self.progress.batch += 1;
@@ -38,7 +38,7 @@ impl Trainer {
     fn learn(&mut self, task: &mut dyn Task, batch: Batch, samples: usize, steps: bool) -> Result<()> {
         let batch = self.precision.convert(batch.to_device(self.device)?)?;
         self.log.set_batch_size(samples);
-        let window = self.args.accumulate_grad_batches;
+        let window = self.accumulate;
         let (log, profiler, scaler) = (&mut self.log, &mut self.profiler, &self.scaler);
         let (precision, device) = (self.precision, self.device);
         let watch = self.args.detect_anomaly.then(Watch::default);

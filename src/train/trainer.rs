@@ -33,6 +33,8 @@ pub struct Trainer {
     pub(super) loggers: Vec<Box<dyn Logger>>,
     pub(super) log: Log,
     pub(super) optimizers: Option<Optimizers>,
+    /// Over how many batches gradients are summed in this epoch.
+    pub(super) accumulate: u64,
     pub(super) batches: usize,
     pub(super) batch: usize,
     pub(super) sanity_checking: bool,
@@ -60,12 +62,17 @@ pub struct Outcome {
 
 /// A reference to the task with the parts of the trainer that a hook may see.
 macro_rules! cx {
-    ($trainer:ident, $task:ident, $requests:ident, $out:ident) => {
+    ($trainer:ident, $task:ident, $requests:ident, $out:ident) => {{
+        let (optimizer, schedule) = match $trainer.optimizers.as_mut() {
+            Some(Optimizers { optimizer, schedule }) => (Some(optimizer.as_mut()), Some(schedule)),
+            None => (None, None),
+        };
         Cx {
             progress: &$trainer.progress,
             metrics: &mut $trainer.metrics,
             task: $task,
-            optimizer: $trainer.optimizers.as_mut().map(|o| o.optimizer.as_mut()),
+            optimizer,
+            schedule,
             log: &$trainer.log,
             args: &$trainer.args,
             batches: $trainer.batches,
@@ -77,7 +84,7 @@ macro_rules! cx {
             requests: &mut $requests,
             to_loggers: &mut $out,
         }
-    };
+    }};
 }
 
 impl Trainer {
@@ -93,6 +100,7 @@ impl Trainer {
         callbacks.sort_by_key(|callback| callback.phase());
         let profiler = Profiler::new(args.profiler.is_some());
         let precision = args.precision.unwrap_or_default().on(device);
+        let accumulate = args.accumulate_grad_batches;
         Trainer {
             args,
             device,
@@ -105,6 +113,7 @@ impl Trainer {
             loggers,
             log: Log::default(),
             optimizers: None,
+            accumulate,
             batches: 0,
             batch: 0,
             sanity_checking: false,
@@ -139,8 +148,10 @@ impl Trainer {
         let (mut requests, mut out) = (Vec::new(), Vec::new());
         let mut result = Ok(());
         for callback in &mut callbacks {
+            let start = self.profiler.start();
             let mut cx = cx!(self, task, requests, out);
             result = call(callback.as_mut(), &mut cx);
+            self.profiler.end_callback(|| callback.name(), start);
             if result.is_err() {
                 break;
             }
@@ -157,6 +168,7 @@ impl Trainer {
     /// tracker never stops training.
     pub(super) fn send(&mut self, values: &[(String, f64)]) -> Result<()> {
         let (epoch, step) = (self.progress.epoch, self.progress.logged_step());
+        let start = self.profiler.start();
         self.loggers.retain_mut(|logger| match logger.metrics(epoch, step, values) {
             Ok(()) => true,
             Err(error) => {
@@ -164,6 +176,7 @@ impl Trainer {
                 false
             }
         });
+        self.profiler.end("logging", start);
         Ok(())
     }
 
