@@ -103,7 +103,7 @@ fn optuna_s_words_for_domains() {
         r#"{"name":"FloatDistribution","attributes":{"step":null,"low":0.001,"high":1.0,"log":true}}"#
     );
     assert_eq!(
-        distribution("k=choice(a,1,null)"),
-        r#"{"name":"CategoricalDistribution","attributes":{"choices":["a",1,null]}}"#
+        distribution("k=choice(a,1,true)"),
+        r#"{"name":"CategoricalDistribution","attributes":{"choices":["a",1,true]}}"#
     );
 }
