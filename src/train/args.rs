@@ -173,6 +173,10 @@ pub struct TrainerArgs {
     /// Ask the data for its loaders anew every so many epochs; 0 is never.
     #[serde(default)]
     pub reload_dataloaders_every_n_epochs: u64,
+    /// Whether images and convolutions lie in memory with the channels last; not given, wherever it is quicker: on the
+    /// CPU and in half precision. Not one of Lightning's arguments.
+    #[serde(default)]
+    pub channels_last: Option<bool>,
     /// Where checkpoints go when nothing else says so.
     #[serde(default)]
     pub default_root_dir: Option<PathBuf>,

@@ -48,7 +48,7 @@ impl Trainer {
                 if self.stop.is_interrupted() {
                     break;
                 }
-                let batch = batch?.to_device(self.device)?;
+                let batch = self.place(batch?)?;
                 tch::no_grad(|| guard(|| task.train_step(&batch, &mut unheard).map(drop)))?;
             }
             Ok(())

@@ -13,7 +13,7 @@ impl Trainer {
     /// # Errors
     /// When the data has no such split, or a step fails.
     pub fn evaluate(&mut self, task: &mut dyn Task, data: &dyn DataModule, split: Split) -> Result<Vec<(String, f64)>> {
-        self.precision.cast(task.params())?;
+        self.shape_network(task)?;
         let (loader, batches) = self.loader(data, split)?;
         Ok(self.evaluate_loader(task, &loader, batches, split)?.unwrap_or_default())
     }
@@ -48,7 +48,7 @@ impl Trainer {
                 return Ok(None);
             }
             self.batch = index;
-            let batch = self.precision.convert(batch?.to_device(self.device)?)?;
+            let batch = self.place(batch?)?;
             self.log.set_batch_size(batch.len());
             let (log, precision, device) = (&mut self.log, self.precision, self.device);
             let mut step = || precision.forward(device, || task.eval_step(split, &batch, log));
@@ -74,7 +74,7 @@ impl Trainer {
         split: Split,
         mut sink: impl FnMut(&[String], Rows) -> Result<()>,
     ) -> Result<usize> {
-        self.precision.cast(task.params())?;
+        self.shape_network(task)?;
         let (loader, batches) = self.loader(data, split)?;
         self.batches = batches;
         self.hook(task, |callback, cx| callback.on_eval_start(Split::Predict, cx))?;
@@ -84,7 +84,7 @@ impl Trainer {
                 return Err(Error::failed(format!("interrupted after {samples} predictions")));
             }
             self.batch = index;
-            let batch = self.precision.convert(batch?.to_device(self.device)?)?;
+            let batch = self.place(batch?)?;
             let ids: Vec<String> = batch.indices.iter().map(|&i| loader.dataset.id(i)).collect();
             let (precision, device) = (self.precision, self.device);
             let rows = tch::no_grad(|| guard(|| precision.forward(device, || task.predict_step(&batch))))

@@ -26,7 +26,7 @@ impl Trainer {
     /// Whatever a step, the data or a callback reports. What callbacks save on an exception has been saved then.
     pub fn fit(&mut self, task: &mut dyn Task, data: &dyn DataModule, resume: Option<&Checkpoint>) -> Result<Outcome> {
         self.started = Instant::now();
-        self.precision.cast(task.params())?;
+        self.shape_network(task)?;
         self.scaler = self.precision.scales().then(|| GradScaler::new(self.device, ScalerArgs::default()));
         let plan = self.plan(data)?;
         for callback in &mut self.callbacks {

@@ -8,6 +8,7 @@ mod callback;
 mod duration;
 mod evaluate;
 mod fit;
+mod layout;
 mod log;
 mod logger;
 mod precision;
@@ -23,6 +24,7 @@ pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, TrainerArgs, 
 pub use backbone::backbone;
 pub use callback::{Best, Callback, CallbackKind, Cx, MetricStore, Phase, Progress, Request};
 pub use duration::MaxTime;
+pub use layout::Layout;
 pub use log::{Log, LogTo};
 pub use logger::{Logger, LoggerKind, Status};
 pub use precision::Precision;

@@ -68,6 +68,11 @@ impl Precision {
         }
     }
 
+    /// Whether products are computed in 16 bits.
+    pub fn is_half(self) -> bool {
+        !matches!(self, Precision::Single | Precision::Double)
+    }
+
     /// Whether the loss is scaled.
     pub fn scales(self) -> bool {
         self == Precision::MixedHalf

@@ -36,7 +36,7 @@ impl Trainer {
 
     /// Forward and backward of a batch, and the optimizer's step if it is time.
     fn learn(&mut self, task: &mut dyn Task, batch: Batch, samples: usize, steps: bool) -> Result<()> {
-        let batch = self.precision.convert(batch.to_device(self.device)?)?;
+        let batch = self.place(batch)?;
         self.log.set_batch_size(samples);
         let window = self.accumulate;
         let (log, profiler, scaler) = (&mut self.log, &mut self.profiler, &self.scaler);

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use tch::Device;
 
 use super::{Callback, Cx, Log, Logger, MetricStore, Optimizers, Phase, Progress, Request, Status, StopFlag, Task};
-use super::{Precision, TrainerArgs, callback::Best, profile::Profiler};
+use super::{Layout, Precision, TrainerArgs, callback::Best, profile::Profiler};
 use crate::checkpoint::Writer;
 use crate::config::Node;
+use crate::data::Batch;
 use crate::error::Result;
 use crate::optim::GradScaler;
 
@@ -41,6 +42,7 @@ pub struct Trainer {
     pub(super) validates: bool,
     /// The numbers that the network computes in.
     pub precision: Precision,
+    pub(super) layout: Layout,
     pub(super) scaler: Option<GradScaler>,
     pub(super) writer: Writer,
     pub(super) started: Instant,
@@ -119,6 +121,7 @@ impl Trainer {
             sanity_checking: false,
             validates: false,
             precision,
+            layout: Layout::default(),
             scaler: None,
             writer: Writer::default(),
             started: Instant::now(),
@@ -126,6 +129,18 @@ impl Trainer {
             profiler,
             pending: Vec::new(),
         }
+    }
+
+    /// Gives the network the numbers and the memory layout that it computes in.
+    pub(super) fn shape_network(&mut self, task: &dyn Task) -> Result<()> {
+        self.precision.cast(task.params())?;
+        self.layout = Layout::choose(self.args.channels_last, task.params(), self.device, self.precision);
+        self.layout.arrange(task.params())
+    }
+
+    /// A batch on the device, in the numbers and the layout that the network computes in.
+    pub(super) fn place(&self, batch: Batch) -> Result<Batch> {
+        self.layout.convert(self.precision.convert(batch.to_device(self.device)?)?)
     }
 
     /// How long the fit has taken, together with the time before a resume.
