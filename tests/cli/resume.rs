@@ -9,7 +9,7 @@ use crate::runner::{Place, json};
 
 /// Some seconds of training: with dropout (random numbers), augmentation in workers, a schedule, checkpoints within
 /// epochs, and values logged at every step.
-const LINE: &str = "train data.batch_size=16 data.num_workers=2 model.net.channels=[4] trainer.max_epochs=3 \
+const LINE: &str = "train data.batch_size=16 data.num_workers=2 model.net.channels=[4] trainer.max_epochs=6 \
     trainer.limit_train_batches=80 trainer.limit_val_batches=2 trainer.log_every_n_steps=1 trainer.val_check_interval=20 \
     callbacks.model_checkpoint.monitor=null callbacks.model_checkpoint.every_n_train_steps=7 \
     callbacks.early_stopping=null test=false hydra.run.dir=outputs/train/day/run";
@@ -29,6 +29,11 @@ fn run_of(place: &Place) -> PathBuf {
 /// How often the run folder says that a fit has begun.
 fn fits(run: &Path) -> usize {
     std::fs::read_to_string(run.join("events.jsonl")).unwrap_or_default().matches(r#""event":"fit""#).count()
+}
+
+/// When the last checkpoint was written.
+fn age(run: &Path) -> Option<std::time::SystemTime> {
+    run.join("checkpoints/last.ckpt").metadata().and_then(|file| file.modified()).ok()
 }
 
 /// Waits for something, or for the end of the process; says whether the process still runs.
@@ -89,13 +94,23 @@ fn killed_at_twenty_random_moments_it_ends_as_if_it_never_was() {
         if !wait(&mut child, || fits(&run) > begun.min(kills)) {
             break;
         }
-        // Every third dies while it writes a checkpoint, the others anywhere.
-        let still = if kills % 3 == 0 {
+        // A few checkpoints later, or none; every third dies while it writes one, the others anywhere.
+        let mut saved = next(&mut random) % 3;
+        let mut last = age(&run);
+        let later = wait(&mut child, || {
+            let now = age(&run);
+            saved = saved.saturating_sub(u64::from(now != last));
+            last = now;
+            saved == 0
+        });
+        let still = if !later {
+            false
+        } else if kills % 3 == 0 {
             let writing = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".writing-");
             let folder = run.join("checkpoints");
             wait(&mut child, || std::fs::read_dir(&folder).into_iter().flatten().flatten().any(writing))
         } else {
-            let moment = Duration::from_millis(next(&mut random) % 120);
+            let moment = Duration::from_millis(next(&mut random) % 40);
             let since = Instant::now();
             wait(&mut child, || since.elapsed() >= moment)
         };
@@ -109,6 +124,10 @@ fn killed_at_twenty_random_moments_it_ends_as_if_it_never_was() {
     }
     assert_eq!(child.wait().unwrap().code(), Some(0), "after {kills} kills");
     assert_eq!(kills, 20, "the run ended too early to be killed often");
+    let events = std::fs::read_to_string(run.join("events.jsonl")).unwrap();
+    let from_checkpoints =
+        events.lines().filter(|line| line.contains(r#""event":"resumed","checkpoint":"checkpoints/"#));
+    assert!(from_checkpoints.count() >= 10, "{events}");
     let text = |run: &Path| std::fs::read_to_string(run.join(".hydra/config.yaml")).unwrap();
     assert_eq!(text(&run).replace("num_workers: 2", "num_workers: 0"), text(&run_of(&whole)));
     assert_same(&run, &run_of(&whole));
@@ -145,7 +164,7 @@ fn told_to_stop_it_saves_and_says_so_and_goes_on_to_the_same_end() {
             let call = place.run(&format!("resume outputs/train/day/run ckpt_path={}", broken.display()));
             assert_ne!(call.code, 0);
             assert!(call.err.contains("newer.ckpt: its content was altered"), "{}", call.err);
-            let call = place.ok("resume outputs/train/day/run trainer.max_epochs=3");
+            let call = place.ok("resume outputs/train/day/run trainer.max_epochs=6");
             assert!(call.err.contains("left out: cannot read") && call.err.contains("newer.ckpt"), "{}", call.err);
             std::fs::remove_file(&broken).unwrap();
         } else {
@@ -179,7 +198,7 @@ fn what_cannot_go_on_is_refused() {
     assert_eq!(call.code, 2);
     assert!(call.err.contains("no run with a checkpoint is there yet"), "{}", call.err);
     // While a process is at work in a folder, no other may be.
-    let mut child = start(&place, &LINE.replace("max_epochs=3", "max_epochs=-1"));
+    let mut child = start(&place, &LINE.replace("max_epochs=6", "max_epochs=600"));
     let run = run_of(&place);
     assert!(wait(&mut child, || fits(&run) == 1));
     let call = place.run("resume outputs/train/day/run");

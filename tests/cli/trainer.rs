@@ -82,7 +82,9 @@ fn steps_are_counted_and_logged_as_lightning_does() {
 #[test]
 fn time_is_a_limit_and_a_stop_waits_for_min_steps() {
     let place = Place::new();
-    place.ok(&format!("{TINY} trainer.max_time=00:00:00:00 trainer.min_epochs=0 trainer.max_epochs=null"));
+    place.ok(&format!(
+        "{TINY} trainer.max_time=00:00:00:00 trainer.min_epochs=0 trainer.max_epochs=null model.scheduler=null"
+    ));
     let done = results(&place);
     assert_eq!((done["steps"].as_u64(), done["status"].as_str()), (Some(1), Some("finished")));
     assert!(done["reason"].as_str().unwrap().contains("max_time"));
