@@ -122,6 +122,10 @@ impl Callback for Shown {
         "ProgressBar".into()
     }
 
+    fn on_train_epoch_resume(&mut self, cx: &mut Cx) -> Result<()> {
+        self.on_train_epoch_start(cx)
+    }
+
     fn on_train_epoch_start(&mut self, cx: &mut Cx) -> Result<()> {
         let of = cx.args.epochs().map(|epochs| format!("/{epochs}")).unwrap_or_default();
         self.train = self.start(format!("epoch {}{of}", cx.progress.epoch + 1), cx.batches);

@@ -11,8 +11,9 @@ use ::safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
 use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
-use super::{Bytes, atomic};
+use super::Bytes;
 use crate::error::{Error, Result};
+use crate::run::write_atomic_with;
 
 /// What the header begins with when the file carries a checksum; 64 hexadecimal digits follow.
 const SEAL: &str = r#"{"__metadata__":{"blake3":""#;
@@ -71,7 +72,7 @@ impl Snapshot {
             hash.update(&tensor.data);
         }
         header[digits].copy_from_slice(hash.finalize().to_hex().as_bytes());
-        atomic::write(path, |file| {
+        write_atomic_with(path, |file| {
             file.write_all(&header)?;
             self.tensors.iter().try_for_each(|tensor| file.write_all(&tensor.data))
         })
@@ -148,6 +149,17 @@ impl TensorFile {
     /// names the file and which of them.
     pub fn open(path: &Path) -> Result<Self> {
         Self::of(Bytes::open(path)?, path)
+    }
+
+    /// The text beside the tensors; of the rest only the structure is looked at, not the checksum.
+    ///
+    /// # Errors
+    /// When the file is missing, is no safetensors file, or is truncated.
+    pub fn peek(path: &Path) -> Result<IndexMap<String, String>> {
+        let bytes = Bytes::open(path)?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|error| Error::failed(format!("cannot read {}: {}", path.display(), in_words(&error, &bytes))))?;
+        Ok(metadata.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     /// Reads a file that is in memory already; `path` is its name in messages.

@@ -129,6 +129,19 @@ impl Checkpoint {
         Self::info_of(&TensorFile::open(path)?).map(|(info, _)| info)
     }
 
+    /// The state's JSON, read from the header alone: the checksum is not looked at. For choosing among files.
+    ///
+    /// # Errors
+    /// When the file is missing, truncated, or not a checkpoint of runner's.
+    pub fn peek_state(path: &Path) -> Result<Value> {
+        let metadata = TensorFile::peek(path)?;
+        let failed = |what: String| Error::failed(format!("cannot read {}: {what}", path.display()));
+        match metadata.get(STATE) {
+            Some(text) => serde_json::from_str(text).map_err(|error| failed(error.to_string())),
+            None => Ok(Value::Null),
+        }
+    }
+
     /// The state of the part `name`, or an error that names it.
     ///
     /// # Errors

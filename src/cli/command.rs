@@ -26,6 +26,8 @@ pub enum Command {
     Diff,
     /// Run again what a run folder records.
     Rerun,
+    /// Go on with a run in its own folder.
+    Resume,
     /// Print a completion script.
     Completion,
 }
@@ -58,6 +60,7 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Schema, "schema", &[], "write JSON Schemas, so that an editor completes and checks configs"),
     spelt(Command::Diff, "diff", &["RUN", "RUN"], "compare the configs of two runs"),
     spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
+    spelt(Command::Resume, "resume", &["RUN"], "go on with a run that was stopped or killed, in its own folder"),
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
 ];
 

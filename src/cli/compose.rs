@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::Args;
 use super::command::Command;
 use crate::config::{
-    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides,
+    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides, yaml,
 };
 use crate::error::{Error, Result};
 use crate::run::RunDir;
@@ -28,6 +28,7 @@ pub struct Request {
 pub struct Composed {
     config: Config,
     run_dir: Option<PathBuf>,
+    recorded_seed: Option<u32>,
 }
 
 /// The name of the config that a checkpoint brings along.
@@ -73,7 +74,7 @@ impl Request {
     pub fn compose(&self) -> Result<Composed> {
         let parsed = overrides::parse_all(&self.overrides)?;
         let config = self.composer.compose(Some(self.config_name()), &parsed)?;
-        Ok(Composed { config, run_dir: self.args.run_dir.clone() })
+        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
     }
 
     /// Composes from the config that a checkpoint brings along (`origin` is its file), overrides on top.
@@ -89,7 +90,7 @@ impl Request {
             .with_resolvers(self.resolvers.clone());
         let parsed = overrides::parse_all(&self.overrides)?;
         let config = composer.compose(Some(SAVED), &parsed)?;
-        Ok(Composed { config, run_dir: self.args.run_dir.clone() })
+        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
     }
 
     /// Whether this is a sweep: by `-m`, or because the config says `hydra.mode: MULTIRUN`.
@@ -128,7 +129,7 @@ impl Request {
     /// Composes one job of a sweep.
     pub fn compose_job(&self, parent: &Config, job: &[String], number: usize) -> Result<Composed> {
         let config = self.composer.compose_job(Some(self.config_name()), parent, job, number)?;
-        Ok(Composed { config, run_dir: None })
+        Ok(Composed { config, run_dir: None, recorded_seed: None })
     }
 
     /// The arguments that run one job of a sweep in a process of its own.
@@ -190,6 +191,21 @@ impl Composed {
         &self.config
     }
 
+    /// The same in a given folder: that of a run that goes on.
+    pub fn in_folder(self, folder: &Path) -> Self {
+        Composed { run_dir: Some(folder.to_owned()), ..self }
+    }
+
+    /// The same with the seed that was drawn when the run began.
+    pub fn with_recorded_seed(self, seed: Option<u32>) -> Self {
+        Composed { recorded_seed: seed, ..self }
+    }
+
+    /// The seed that was drawn when the run began, if it goes on.
+    pub fn recorded_seed(&self) -> Option<u32> {
+        self.recorded_seed
+    }
+
     /// The folder that the run asks for, absolute; it may be taken.
     pub fn run_dir(&self) -> Result<PathBuf> {
         match &self.run_dir {
@@ -201,6 +217,16 @@ impl Composed {
     /// The config as the job sees it, resolved, when its folder is `output_dir`.
     pub fn resolve(&self, output_dir: &Path) -> Result<Node> {
         Ok(self.located(output_dir).resolved()?)
+    }
+
+    /// Writes what a run that goes on has become: its config, and new overrides after those that it had.
+    pub fn update_snapshot(&self, dir: &RunDir) -> Result<()> {
+        let config = self.located(dir.path());
+        let earlier = yaml::read(&dir.path().join(".hydra/overrides.yaml")).ok();
+        let mut overrides = earlier.as_ref().and_then(Node::as_list).map(<[Node]>::to_vec).unwrap_or_default();
+        overrides.extend(config.overrides.iter().map(|text| Node::program(text.as_str())));
+        dir.write(".hydra/config.yaml", &emit::to_yaml(&config.job))?;
+        dir.write(".hydra/overrides.yaml", &emit::to_yaml(&Node::program(overrides)))
     }
 
     fn located(&self, output_dir: &Path) -> Config {

@@ -39,7 +39,8 @@ pub fn front() -> ExitCode {
     })
 }
 
-/// Exit codes: 0 done, 1 a run failed, 2 a request that cannot be right, 130 interrupted.
+/// Exit codes: 0 done, 1 a run failed, 2 a request that cannot be right, 130 interrupted by Ctrl-C, 75 told to stop
+/// by SIGTERM or SIGUSR1 and saved.
 fn exit(resolvers: &Resolvers, work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("--complete", words)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
@@ -74,6 +75,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Check => commands::check::check(&request.compose()?, registry),
         Command::Components => commands::components::components(request, registry),
         Command::Schema => commands::schema::schema(registry),
+        Command::Resume => commands::resume::resume(request, registry),
         Command::Rerun => commands::rerun::rerun(request, registry),
         // The front has answered these.
         Command::Explain | Command::Diff | Command::Completion => Ok(0),

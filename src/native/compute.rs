@@ -17,6 +17,15 @@ pub fn set_deterministic_algorithms(on: bool, warn_only: bool) -> Result<()> {
     check(unsafe { ffi::runner_set_deterministic_algorithms(on, warn_only) })
 }
 
+/// Lets cuBLAS compute the same again: libtorch wants its workspace fixed before the first product on a GPU.
+pub fn set_deterministic_cublas() {
+    const NAME: &str = "CUBLAS_WORKSPACE_CONFIG";
+    if std::env::var_os(NAME).is_none() {
+        // SAFETY: called while a run is set up, before it starts threads that read the environment.
+        unsafe { std::env::set_var(NAME, ":4096:8") };
+    }
+}
+
 /// Whether deterministic algorithms are chosen.
 pub fn deterministic_algorithms() -> bool {
     unsafe { ffi::runner_deterministic_algorithms() }

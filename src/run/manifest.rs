@@ -55,6 +55,16 @@ impl Manifest {
         }
     }
 
+    /// Reads `run.json` of a run folder.
+    ///
+    /// # Errors
+    /// When the folder is not a run's.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("run.json");
+        let text = std::fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
+        serde_json::from_str(&text).map_err(|error| Error::io("read", &path, error))
+    }
+
     /// Writes `run.json`.
     pub fn write(&self, dir: &RunDir) -> Result<()> {
         dir.write("run.json", &pretty(self))

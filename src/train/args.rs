@@ -9,6 +9,8 @@ use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::registry::{Build, Check, Component, Fraction, Ignored, IntOrFloat, Kind, NonNegative, OneOrMany, Switch};
 
+use super::{MaxTime, Precision};
+
 /// The kind of trainers.
 pub struct TrainerKind;
 
@@ -30,6 +32,12 @@ pub enum Accelerator {
     Gpu,
     /// A CUDA GPU.
     Cuda,
+    /// Apple's GPU; not supported.
+    Mps,
+    /// Google's; not supported.
+    Tpu,
+    /// Intel's; not supported.
+    Hpu,
 }
 
 /// How gradients are clipped.
@@ -55,13 +63,14 @@ pub struct TrainerArgs {
     /// `auto` or a strategy for one device; training on several devices is not there yet.
     #[serde(default)]
     pub strategy: Option<String>,
-    /// `auto`, 1, or the index of one GPU in a list.
+    /// `auto`, 1, -1 (all, when that is one), or the index of one GPU in a list.
     #[serde(default)]
     pub devices: Option<OneOrMany<Devices>>,
     /// How many machines; 1.
     #[serde(default = "one")]
     pub num_nodes: u64,
-    /// `32-true`.
+    /// `32-true`, `64-true`, `16-true` and `bf16-true` are what weights and inputs are; `16-mixed` and `bf16-mixed`
+    /// keep the weights in 32 bits and compute in fewer what gains by it.
     #[serde(default)]
     pub precision: Option<Precision>,
     /// Given at the top level of the config (`logger:`).
@@ -86,7 +95,7 @@ pub struct TrainerArgs {
     /// Train at least so many optimizer steps.
     #[serde(default)]
     pub min_steps: Option<u64>,
-    /// Stop after this time: `DD:HH:MM:SS`.
+    /// Stop after this time: `DD:HH:MM:SS`, or a mapping of `days`, `hours`, `minutes`, `seconds`.
     #[serde(default)]
     pub max_time: Option<MaxTime>,
     /// How much of each training epoch: a share (`0.5`) or a number of batches (`10`).
@@ -101,7 +110,7 @@ pub struct TrainerArgs {
     /// How much of the predict pass.
     #[serde(default)]
     pub limit_predict_batches: Option<IntOrFloat>,
-    /// Train and validate on the same few batches, unshuffled: a share or a number of batches; 0 is off.
+    /// Train and validate on a few batches each, unshuffled: a share or a number of batches; 0 is off.
     #[serde(default)]
     pub overfit_batches: Option<IntOrFloat>,
     /// Validate within an epoch: every so many batches, or every share of the epoch.
@@ -134,22 +143,22 @@ pub struct TrainerArgs {
     /// `norm` (the default) or `value`.
     #[serde(default)]
     pub gradient_clip_algorithm: Option<ClipAlgorithm>,
-    /// Refuse operations that are not deterministic; `warn` is accepted.
+    /// Refuse operations that are not deterministic, or only say so (`warn`).
     #[serde(default)]
     pub deterministic: Option<Deterministic>,
     /// Let cuDNN choose the fastest algorithm by trying.
     #[serde(default)]
     pub benchmark: Option<bool>,
-    /// Evaluate without recording gradients; there is no slower way to do it here.
+    /// Validation, test and prediction record no gradients; here `true` and `false` are one way of doing it.
     #[serde(default)]
-    pub inference_mode: Ignored,
+    pub inference_mode: Option<bool>,
     /// For several devices.
     #[serde(default)]
     pub use_distributed_sampler: Ignored,
     /// `simple` shows after the fit where the time went.
     #[serde(default)]
     pub profiler: Option<String>,
-    /// Stop at the first loss or gradient that is not finite, and name the parameter.
+    /// Stop at the first output, loss or gradient that is not finite, and name the layer.
     #[serde(default)]
     pub detect_anomaly: bool,
     /// Switch everything off that costs time: logging, checkpoints, progress, sanity check.
@@ -161,15 +170,19 @@ pub struct TrainerArgs {
     /// For several devices.
     #[serde(default)]
     pub sync_batchnorm: Ignored,
-    /// Read the data anew every so many epochs; not there yet.
+    /// Ask the data for its loaders anew every so many epochs; 0 is never.
     #[serde(default)]
     pub reload_dataloaders_every_n_epochs: u64,
+    /// Whether images and convolutions lie in memory with the channels last; not given, wherever it is quicker: on the
+    /// CPU and in half precision. Not one of Lightning's arguments.
+    #[serde(default)]
+    pub channels_last: Option<bool>,
     /// Where checkpoints go when nothing else says so.
     #[serde(default)]
     pub default_root_dir: Option<PathBuf>,
-    /// The resolved config is always recorded.
+    /// Whether the loggers are told the resolved config; the run folder has it either way. On by default.
     #[serde(default)]
-    pub enable_autolog_hparams: Ignored,
+    pub enable_autolog_hparams: Option<bool>,
     /// For Lightning's own cloud.
     #[serde(default)]
     pub model_registry: Ignored,
@@ -185,13 +198,6 @@ fn minus_one() -> i64 {
 
 fn some_one() -> Option<u64> {
     Some(1)
-}
-
-/// The numbers that a network computes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// 32-bit floats.
-    Single,
 }
 
 /// One entry of `devices`.
@@ -210,11 +216,9 @@ pub enum Deterministic {
     Off,
     /// Same numbers again, or an error.
     On,
+    /// Same numbers again where that is possible; a warning where not.
+    Warn,
 }
-
-/// A duration in seconds, written `DD:HH:MM:SS` or as a mapping of days, hours, minutes and seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MaxTime(pub u64);
 
 /// A type that is read from a piece of text or a number.
 macro_rules! from_scalar {
@@ -261,12 +265,10 @@ macro_rules! from_scalar {
     };
 }
 
-from_scalar!(Precision, { "enum": ["32-true", "32", 32] },
-"`32-true` (other precisions are not there yet)",
-|text| match text {
-    "32" | "32-true" => Some(Precision::Single),
-    _ => None,
-});
+from_scalar!(Precision, { "enum": ["32-true", "64-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed",
+    "32", "64", "16", "bf16", 32, 64, 16] },
+"a precision: 32-true, 64-true, 16-true, bf16-true, 16-mixed or bf16-mixed",
+Precision::named);
 from_scalar!(Devices, { "type": ["string", "integer"] }, "`auto`, 1, or a list with the index of one GPU",
 |text| match text {
     "auto" => Some(Devices::Auto),
@@ -274,22 +276,11 @@ from_scalar!(Devices, { "type": ["string", "integer"] }, "`auto`, 1, or a list w
 });
 from_scalar!(Deterministic, { "enum": [true, false, "warn"] }, "true, false or `warn`",
 |text| match text {
-    "true" | "warn" => Some(Deterministic::On),
+    "true" => Some(Deterministic::On),
+    "warn" => Some(Deterministic::Warn),
     "false" => Some(Deterministic::Off),
     _ => None,
 });
-from_scalar!(MaxTime, { "type": "string", "pattern": r"^\d+:\d+:\d+:\d+$" }, "a time as DD:HH:MM:SS",
-|text| {
-    let parts: Vec<u64> = text.split(':').map(str::parse).collect::<std::result::Result<_, _>>().ok()?;
-    match parts.as_slice() {
-        [days, hours, minutes, seconds] => {
-            let total = days.checked_mul(24)?.checked_add(*hours)?.checked_mul(60)?.checked_add(*minutes)?;
-            Some(MaxTime(total.checked_mul(60)?.checked_add(*seconds)?))
-        }
-        _ => None,
-    }
-});
-
 impl Component for TrainerArgs {
     type Kind = TrainerKind;
     const TARGETS: &'static [&'static str] = &["lightning.pytorch.Trainer", "lightning.pytorch.trainer.Trainer"];
@@ -300,13 +291,21 @@ impl Component for TrainerArgs {
                 cx.problem(name, format!("`{name}` {why}"));
             }
         };
+        let absent = match self.accelerator {
+            Accelerator::Mps => Some("mps"),
+            Accelerator::Tpu => Some("tpu"),
+            Accelerator::Hpu => Some("hpu"),
+            _ => None,
+        };
+        let why = format!("`{}` is not supported: this program computes on CPUs and CUDA GPUs", absent.unwrap_or(""));
+        refuse(absent.is_some(), "accelerator", &why);
         let one_device = match self.devices.as_ref() {
             None => true,
-            Some(OneOrMany::One(Devices::Auto | Devices::Number(1))) => true,
+            Some(OneOrMany::One(Devices::Auto | Devices::Number(1 | -1))) => true,
             Some(OneOrMany::One(_)) => false,
             Some(OneOrMany::Many(list)) => list.len() == 1,
         };
-        refuse(!one_device, "devices", "above 1 is not supported: this version trains on one device");
+        refuse(!one_device, "devices", "other than 1 is not supported: this version trains on one device");
         refuse(self.num_nodes != 1, "num_nodes", "above 1 is not supported: this version trains on one device");
         let strategy = self.strategy.as_deref().unwrap_or("auto");
         refuse(
@@ -320,11 +319,6 @@ impl Component for TrainerArgs {
             "other than `simple` is not supported by this version",
         );
         refuse(self.plugins.as_ref().is_some_and(|p| !p.is_empty()), "plugins", "are Python code and cannot be loaded");
-        refuse(
-            self.reload_dataloaders_every_n_epochs > 0,
-            "reload_dataloaders_every_n_epochs",
-            "is not supported by this version",
-        );
         refuse(self.logger == Some(true), "logger", "is configured at the top level of the config, under `logger:`");
         refuse(
             self.callbacks.is_some(),
@@ -334,6 +328,16 @@ impl Component for TrainerArgs {
         refuse(self.accumulate_grad_batches == 0, "accumulate_grad_batches", "must be 1 or above");
         refuse(self.check_val_every_n_epoch == Some(0), "check_val_every_n_epoch", "must be 1 or above, or null");
         refuse(self.max_epochs.is_some_and(|n| n < -1), "max_epochs", "must be 0 or above, or -1 for no end");
+        refuse(
+            self.num_sanity_val_steps.is_some_and(|n| n < -1),
+            "num_sanity_val_steps",
+            "must be 0 or above, or -1 for all batches",
+        );
+        refuse(
+            matches!(self.val_check_interval, Some(IntOrFloat::Int(0)) | Some(IntOrFloat::Float(0.0))),
+            "val_check_interval",
+            "must be above 0; to leave validation out, use limit_val_batches: 0",
+        );
         refuse(self.max_steps < -1, "max_steps", "must be 0 or above, or -1 for no end");
         for (name, limit) in [
             ("limit_train_batches", self.limit_train_batches),
@@ -401,7 +405,7 @@ impl TrainerArgs {
         match self.max_epochs {
             Some(-1) => None,
             Some(n) => Some(n.max(0) as u64),
-            None if self.max_steps >= 0 => None,
+            None if self.max_steps >= 0 || self.max_time.is_some() => None,
             None => Some(1000),
         }
     }
@@ -426,6 +430,20 @@ impl TrainerArgs {
         }
     }
 
+    /// Whether the interval of validation fits the training epoch.
+    ///
+    /// # Errors
+    /// When it is a number of batches that no epoch has.
+    pub fn check_val_interval(&self, train_batches: u64) -> Result<()> {
+        match (self.val_check_interval, self.check_val_every_n_epoch) {
+            (Some(IntOrFloat::Int(n)), Some(_)) if n > train_batches => Err(Error::request(format!(
+                "trainer.val_check_interval={n} is above the {train_batches} batches of a training epoch"
+            ))
+            .help("to count batches across epochs, set trainer.check_val_every_n_epoch=null")),
+            _ => Ok(()),
+        }
+    }
+
     /// The device to compute on.
     ///
     /// # Errors
@@ -444,6 +462,10 @@ impl TrainerArgs {
             Accelerator::Auto if gpus == 0 => Ok(tch::Device::Cpu),
             _ if gpus == 0 => Err(Error::request("trainer.accelerator asks for a GPU, but libtorch finds none")
                 .help("use trainer.accelerator=cpu, or run against a libtorch with CUDA (LD_LIBRARY_PATH)")),
+            _ if gpus > 1 && self.devices == Some(OneOrMany::One(Devices::Number(-1))) => {
+                Err(Error::request(format!("trainer.devices=-1 asks for all {gpus} GPUs: this version trains on one"))
+                    .help("use trainer.devices=1, or name one GPU: trainer.devices=[0]"))
+            }
             _ if !(0..gpus).contains(&index) => {
                 Err(Error::request(format!("trainer.devices asks for GPU {index}, but there are {gpus}")))
             }

@@ -13,8 +13,9 @@ impl Trainer {
     /// # Errors
     /// When the data has no such split, or a step fails.
     pub fn evaluate(&mut self, task: &mut dyn Task, data: &dyn DataModule, split: Split) -> Result<Vec<(String, f64)>> {
+        self.shape_network(task)?;
         let (loader, batches) = self.loader(data, split)?;
-        self.evaluate_loader(task, &loader, batches, split)
+        Ok(self.evaluate_loader(task, &loader, batches, split)?.unwrap_or_default())
     }
 
     fn loader(&self, data: &dyn DataModule, split: Split) -> Result<(Loader, usize)> {
@@ -30,26 +31,28 @@ impl Trainer {
         limited(loader.batches(), limit, name)
     }
 
+    /// The metrics of a pass; `None` when it was interrupted.
     pub(super) fn evaluate_loader(
         &mut self,
         task: &mut dyn Task,
         loader: &Loader,
         batches: usize,
         split: Split,
-    ) -> Result<Vec<(String, f64)>> {
+    ) -> Result<Option<Vec<(String, f64)>>> {
         self.log.clear();
         task.on_epoch_start(split);
         self.batches = batches;
         self.hook(task, |callback, cx| callback.on_eval_start(split, cx))?;
         for (index, batch) in loader.epoch(0, 0).take(batches).enumerate() {
             if self.stop.is_interrupted() {
-                return Ok(Vec::new());
+                return Ok(None);
             }
             self.batch = index;
-            let batch = batch?.to_device(self.device)?;
+            let batch = self.place(batch?)?;
             self.log.set_batch_size(batch.len());
-            let log = &mut self.log;
-            tch::no_grad(|| guard(|| task.eval_step(split, &batch, log)))
+            let (log, precision, device) = (&mut self.log, self.precision, self.device);
+            let mut step = || precision.forward(device, || task.eval_step(split, &batch, log));
+            tch::no_grad(|| guard(&mut step))
                 .map_err(|error| error.context(format!("{} batch {index}", split.name())))?;
             self.hook(task, |callback, cx| callback.on_eval_batch_end(split, cx))?;
         }
@@ -60,7 +63,7 @@ impl Trainer {
             self.send(&values)?;
         }
         self.hook(task, |callback, cx| callback.on_eval_end(split, cx))?;
-        Ok(values)
+        Ok(Some(values))
     }
 
     /// Predicts a split, handing the rows of each batch to `sink` as they come. Nothing is kept in memory.
@@ -71,6 +74,7 @@ impl Trainer {
         split: Split,
         mut sink: impl FnMut(&[String], Rows) -> Result<()>,
     ) -> Result<usize> {
+        self.shape_network(task)?;
         let (loader, batches) = self.loader(data, split)?;
         self.batches = batches;
         self.hook(task, |callback, cx| callback.on_eval_start(Split::Predict, cx))?;
@@ -80,9 +84,10 @@ impl Trainer {
                 return Err(Error::failed(format!("interrupted after {samples} predictions")));
             }
             self.batch = index;
-            let batch = batch?.to_device(self.device)?;
+            let batch = self.place(batch?)?;
             let ids: Vec<String> = batch.indices.iter().map(|&i| loader.dataset.id(i)).collect();
-            let rows = tch::no_grad(|| guard(|| task.predict_step(&batch)))
+            let (precision, device) = (self.precision, self.device);
+            let rows = tch::no_grad(|| guard(|| precision.forward(device, || task.predict_step(&batch))))
                 .map_err(|error| error.context(format!("predict batch {index}")))?;
             samples += rows.rows.len();
             sink(&ids, rows)?;

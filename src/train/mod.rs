@@ -1,22 +1,33 @@
 //! The trainer: what is trained ([`Task`]), what listens ([`Callback`]), where values go ([`Logger`]), and the loops.
 
+mod anomaly;
 mod args;
+mod average;
+mod backbone;
 mod callback;
+mod duration;
 mod evaluate;
 mod fit;
+mod layout;
 mod log;
 mod logger;
+mod precision;
 mod profile;
+mod saving;
 mod step;
 mod stop;
 mod task;
 mod trainer;
 
 pub use args::limited;
-pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, MaxTime, Precision, TrainerArgs, TrainerKind};
+pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, TrainerArgs, TrainerKind};
+pub use backbone::backbone;
 pub use callback::{Best, Callback, CallbackKind, Cx, MetricStore, Phase, Progress, Request};
+pub use duration::MaxTime;
+pub use layout::Layout;
 pub use log::{Log, LogTo};
 pub use logger::{Logger, LoggerKind, Status};
-pub use stop::{StopFlag, StopReason};
+pub use precision::Precision;
+pub use stop::{Signal, StopFlag, StopReason};
 pub use task::{Optimizers, Rows, Schedule, Task, TaskKind};
 pub use trainer::{Outcome, Trainer};

@@ -1,5 +1,6 @@
 //! One batch of training: forward, backward, and, when enough gradients are summed, an optimizer step.
 
+use super::anomaly::Watch;
 use super::task::Schedule;
 use super::trainer::Trainer;
 use super::{ClipAlgorithm, Task};
@@ -14,91 +15,128 @@ impl Trainer {
         self.batch = index as usize;
         self.hook(task, |callback, cx| callback.on_train_batch_start(cx))?;
         let samples = batch.len();
-        let batch = batch.to_device(self.device)?;
-        let window = self.args.accumulate_grad_batches;
-        let (epoch, log, anomaly) = (self.progress.epoch, &mut self.log, self.args.detect_anomaly);
-        log.set_batch_size(samples);
-        let profiler = &mut self.profiler;
-        guard(|| {
-            let start = profiler.start();
-            let loss = task.train_step(&batch, log)?;
-            profiler.end("forward", start);
-            if anomaly && !loss.isfinite().all().f_int64_value(&[]).is_ok_and(|finite| finite == 1) {
-                return Err(Error::failed(format!("the loss is {}", loss.double_value(&[]))));
-            }
-            let loss = if window > 1 { loss / window as f64 } else { loss };
-            let start = profiler.start();
-            loss.f_backward()?;
-            profiler.end("backward", start);
-            Ok(())
-        })
-        .map_err(|error| error.context(format!("epoch {epoch}, batch {index}")))?;
-        if (index + 1).is_multiple_of(window) || index + 1 == batches {
-            self.optimizer_step(task).map_err(|error| error.context(format!("epoch {epoch}, batch {index}")))?;
-        }
+        let steps = (index + 1).is_multiple_of(self.accumulate) || index + 1 == batches;
+        self.learn(task, batch, samples, steps)
+            .map_err(|error| error.context(format!("epoch {}, batch {index}", self.progress.epoch)))?;
         self.progress.batch += 1;
         self.progress.total_batches += 1;
         self.progress.samples += samples as u64;
+        self.progress.stepped = steps;
+        if steps {
+            self.step_schedule(Moment::Step)?;
+        }
         if self.progress.batch == batches {
-            self.step_schedule(false, false)?;
+            self.step_schedule(Moment::Epoch)?;
         }
-        let every = self.args.log_every();
-        if every > 0 && self.progress.total_batches.is_multiple_of(every) {
-            let values = self.log.step_values();
-            self.metrics.extend(values.iter().cloned());
-            if !values.is_empty() {
-                self.send(&values)?;
-            }
-        }
+        self.check_time();
+        self.log_step(steps)?;
         self.hook(task, |callback, cx| callback.on_train_batch_end(cx))?;
         self.carry_out(task)
     }
 
-    fn optimizer_step(&mut self, task: &mut dyn Task) -> Result<()> {
-        if self.args.detect_anomaly {
-            self.check_gradients(task)?;
-        }
-        if let (Some(clip), Some(optimizers)) = (self.args.gradient_clip_val, &self.optimizers)
-            && clip.0 > 0.0
-        {
-            let params = optimizers.optimizer.params();
-            let params = params.iter().flat_map(|group| group.iter().map(|(_, tensor)| tensor));
-            match self.args.gradient_clip_algorithm.unwrap_or_default() {
-                ClipAlgorithm::Norm => {
-                    let _norm = optim::clip_grad_norm(params, clip.0)?;
-                }
-                ClipAlgorithm::Value => optim::clip_grad_value(params, clip.0)?,
+    /// Forward and backward of a batch, and the optimizer's step if it is time.
+    fn learn(&mut self, task: &mut dyn Task, batch: Batch, samples: usize, steps: bool) -> Result<()> {
+        let batch = self.place(batch)?;
+        self.log.set_batch_size(samples);
+        let window = self.accumulate;
+        let (log, profiler, scaler) = (&mut self.log, &mut self.profiler, &self.scaler);
+        let (precision, device) = (self.precision, self.device);
+        let watch = self.args.detect_anomaly.then(Watch::default);
+        guard(|| {
+            let start = profiler.start();
+            let loss = precision.forward(device, || match &watch {
+                Some(watch) => watch.forward(scaler.is_none(), || task.train_step(&batch, log)),
+                None => task.train_step(&batch, log),
+            })?;
+            profiler.end("forward", start);
+            if let Some(watch) = &watch {
+                watch.check_forward(&loss)?;
             }
+            let loss = if window > 1 { loss / window as f64 } else { loss };
+            let start = profiler.start();
+            match scaler {
+                Some(scaler) => scaler.scale(&loss)?.f_backward()?,
+                None => loss.f_backward()?,
+            }
+            profiler.end("backward", start);
+            if let Some(watch) = watch.filter(|_| scaler.is_none()) {
+                watch.check_backward(task)?;
+            }
+            Ok(())
+        })?;
+        if steps { self.optimizer_step(task) } else { Ok(()) }
+    }
+
+    /// Lightning's order: gradients unscaled, callbacks, clipping, the step.
+    fn optimizer_step(&mut self, task: &mut dyn Task) -> Result<()> {
+        if let (Some(scaler), Some(optimizers)) = (&mut self.scaler, &self.optimizers) {
+            scaler.unscale(optimizers.optimizer.as_ref())?;
         }
         self.hook(task, |callback, cx| callback.on_before_optimizer_step(cx))?;
+        self.clip_gradients()?;
         let start = self.profiler.start();
         if let Some(optimizers) = &mut self.optimizers {
-            optimizers.optimizer.step(None)?;
+            match &mut self.scaler {
+                Some(scaler) => {
+                    scaler.step(optimizers.optimizer.as_mut())?;
+                    scaler.update()?;
+                }
+                None => optimizers.optimizer.step(None)?,
+            }
             optimizers.optimizer.zero_grad();
         }
         self.profiler.end("optimizer step", start);
         self.progress.global_step += 1;
-        self.step_schedule(true, false)
+        Ok(())
     }
 
-    /// Moves the schedule on, if this is its moment: after a step (`each_step`) or an epoch; those that follow a
-    /// metric (`by_metric`) after the callbacks have heard of the epoch's end, all others before.
-    pub(super) fn step_schedule(&mut self, each_step: bool, by_metric: bool) -> Result<()> {
-        let Some(optimizers) = &mut self.optimizers else { return Ok(()) };
-        let Some(Schedule { scheduler, each_step: by_step, frequency, monitor, strict }) = &mut optimizers.schedule
-        else {
-            return Ok(());
-        };
-        // A schedule that follows a metric is asked at its epoch's end, or right after the step.
-        if *by_step != each_step || (!each_step && scheduler.needs_metric() != by_metric) {
+    fn clip_gradients(&self) -> Result<()> {
+        let (Some(clip), Some(optimizers)) = (self.args.gradient_clip_val, &self.optimizers) else { return Ok(()) };
+        if clip.0 <= 0.0 {
             return Ok(());
         }
-        let count = if each_step { self.progress.global_step } else { self.progress.epoch + 1 };
+        let params = optimizers.optimizer.params();
+        let params = params.iter().flat_map(|group| group.iter().map(|(_, tensor)| tensor));
+        match self.args.gradient_clip_algorithm.unwrap_or_default() {
+            ClipAlgorithm::Norm => optim::clip_grad_norm(params, clip.0).map(drop),
+            ClipAlgorithm::Value => optim::clip_grad_value(params, clip.0),
+        }
+    }
+
+    /// Values of the step go to the loggers every `log_every_n_steps` optimizer steps, and when training is to stop.
+    fn log_step(&mut self, stepped: bool) -> Result<()> {
+        let every = self.args.log_every();
+        let due = self.progress.global_step.checked_rem(every) == Some(0);
+        if !stepped || every == 0 || !(due || self.stop.is_asked()) {
+            return Ok(());
+        }
+        let values = self.log.step_values();
+        self.metrics.extend(values.iter().cloned());
+        if values.is_empty() { Ok(()) } else { self.send(&values) }
+    }
+
+    /// Moves the schedule on, if this is its moment.
+    pub(super) fn step_schedule(&mut self, moment: Moment) -> Result<()> {
+        let Some(optimizers) = &mut self.optimizers else { return Ok(()) };
+        let Some(Schedule { scheduler, each_step, frequency, monitor, strict }) = &mut optimizers.schedule else {
+            return Ok(());
+        };
+        let (of_step, of_metric) = match moment {
+            Moment::Step => (true, false),
+            Moment::StepMetrics => (true, true),
+            Moment::Epoch => (false, false),
+            Moment::EpochMetrics => (false, true),
+        };
+        if *each_step != of_step || scheduler.needs_metric() != of_metric {
+            return Ok(());
+        }
+        // As Lightning counts: batches of this epoch, or epochs.
+        let count = if of_step { self.progress.batch } else { self.progress.epoch + 1 };
         if !count.is_multiple_of((*frequency).max(1)) {
             return Ok(());
         }
         let mut metric = None;
-        if scheduler.needs_metric() {
+        if of_metric {
             let name = monitor.as_deref().unwrap_or("val/loss");
             metric = self.metrics.get(name).copied();
             if metric.is_none() {
@@ -113,15 +151,17 @@ impl Trainer {
         }
         scheduler.step(optimizers.optimizer.as_mut(), metric)
     }
+}
 
-    fn check_gradients(&self, task: &dyn Task) -> Result<()> {
-        for (name, tensor) in task.params().parameters() {
-            let gradient = tensor.grad();
-            if gradient.defined() && !gradient.isfinite().all().f_int64_value(&[]).is_ok_and(|finite| finite == 1) {
-                return Err(Error::failed(format!("the gradient of `{name}` is not finite"))
-                    .help("lower the learning rate, or clip gradients: trainer.gradient_clip_val=1.0"));
-            }
-        }
-        Ok(())
-    }
+/// When a schedule may move on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// After an optimizer step.
+    Step,
+    /// After an optimizer step and the validation that followed it: for schedules that follow a metric.
+    StepMetrics,
+    /// After the last batch of an epoch.
+    Epoch,
+    /// After the epoch's metrics are known and callbacks have heard them: for schedules that follow a metric.
+    EpochMetrics,
 }

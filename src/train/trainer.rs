@@ -1,18 +1,18 @@
 //! The trainer: three loops over one state. `fit` is in [`super::fit`], validation, test and prediction in
 //! [`super::evaluate`]; here is what they share.
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
 use tch::Device;
 
 use super::{Callback, Cx, Log, Logger, MetricStore, Optimizers, Phase, Progress, Request, Status, StopFlag, Task};
-use super::{TrainerArgs, callback::Best, profile::Profiler};
-use crate::checkpoint::{Checkpoint, LoadOptions, load_weights};
+use super::{Layout, Precision, TrainerArgs, callback::Best, profile::Profiler};
+use crate::checkpoint::Writer;
 use crate::config::Node;
-use crate::error::{Error, Result};
-use crate::tensor::{State, Stateful};
+use crate::data::Batch;
+use crate::error::Result;
+use crate::optim::GradScaler;
 
 /// Carries out loops; owns everything that lives as long as a run.
 pub struct Trainer {
@@ -34,11 +34,20 @@ pub struct Trainer {
     pub(super) loggers: Vec<Box<dyn Logger>>,
     pub(super) log: Log,
     pub(super) optimizers: Option<Optimizers>,
+    /// Over how many batches gradients are summed in this epoch.
+    pub(super) accumulate: u64,
     pub(super) batches: usize,
     pub(super) batch: usize,
     pub(super) sanity_checking: bool,
     pub(super) validates: bool,
+    /// The numbers that the network computes in.
+    pub precision: Precision,
+    pub(super) layout: Layout,
+    pub(super) scaler: Option<GradScaler>,
+    pub(super) writer: Writer,
     pub(super) started: Instant,
+    /// How long the run had trained when its checkpoint was saved.
+    pub(super) elapsed_before: Duration,
     pub(super) profiler: Profiler,
     /// Saves that wait until the loop's state is whole again.
     pub(super) pending: Vec<Request>,
@@ -55,12 +64,17 @@ pub struct Outcome {
 
 /// A reference to the task with the parts of the trainer that a hook may see.
 macro_rules! cx {
-    ($trainer:ident, $task:ident, $requests:ident, $out:ident) => {
+    ($trainer:ident, $task:ident, $requests:ident, $out:ident) => {{
+        let (optimizer, schedule) = match $trainer.optimizers.as_mut() {
+            Some(Optimizers { optimizer, schedule }) => (Some(optimizer.as_mut()), Some(schedule)),
+            None => (None, None),
+        };
         Cx {
             progress: &$trainer.progress,
             metrics: &mut $trainer.metrics,
             task: $task,
-            optimizer: $trainer.optimizers.as_mut().map(|o| o.optimizer.as_mut()),
+            optimizer,
+            schedule,
             log: &$trainer.log,
             args: &$trainer.args,
             batches: $trainer.batches,
@@ -72,7 +86,7 @@ macro_rules! cx {
             requests: &mut $requests,
             to_loggers: &mut $out,
         }
-    };
+    }};
 }
 
 impl Trainer {
@@ -87,6 +101,8 @@ impl Trainer {
     ) -> Self {
         callbacks.sort_by_key(|callback| callback.phase());
         let profiler = Profiler::new(args.profiler.is_some());
+        let precision = args.precision.unwrap_or_default().on(device);
+        let accumulate = args.accumulate_grad_batches;
         Trainer {
             args,
             device,
@@ -99,14 +115,37 @@ impl Trainer {
             loggers,
             log: Log::default(),
             optimizers: None,
+            accumulate,
             batches: 0,
             batch: 0,
             sanity_checking: false,
             validates: false,
+            precision,
+            layout: Layout::default(),
+            scaler: None,
+            writer: Writer::default(),
             started: Instant::now(),
+            elapsed_before: Duration::ZERO,
             profiler,
             pending: Vec::new(),
         }
+    }
+
+    /// Gives the network the numbers and the memory layout that it computes in.
+    pub(super) fn shape_network(&mut self, task: &dyn Task) -> Result<()> {
+        self.precision.cast(task.params())?;
+        self.layout = Layout::choose(self.args.channels_last, task.params(), self.device, self.precision);
+        self.layout.arrange(task.params())
+    }
+
+    /// A batch on the device, in the numbers and the layout that the network computes in.
+    pub(super) fn place(&self, batch: Batch) -> Result<Batch> {
+        self.layout.convert(self.precision.convert(batch.to_device(self.device)?)?)
+    }
+
+    /// How long the fit has taken, together with the time before a resume.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.elapsed_before + self.started.elapsed()
     }
 
     /// The best checkpoint, as the callback that keeps it says.
@@ -124,8 +163,10 @@ impl Trainer {
         let (mut requests, mut out) = (Vec::new(), Vec::new());
         let mut result = Ok(());
         for callback in &mut callbacks {
+            let start = self.profiler.start();
             let mut cx = cx!(self, task, requests, out);
             result = call(callback.as_mut(), &mut cx);
+            self.profiler.end_callback(|| callback.name(), start);
             if result.is_err() {
                 break;
             }
@@ -141,7 +182,8 @@ impl Trainer {
     /// Sends values to all loggers, at the step just taken. A logger that fails is reported and left behind: a
     /// tracker never stops training.
     pub(super) fn send(&mut self, values: &[(String, f64)]) -> Result<()> {
-        let (epoch, step) = (self.progress.epoch, self.progress.global_step.saturating_sub(1));
+        let (epoch, step) = (self.progress.epoch, self.progress.logged_step());
+        let start = self.profiler.start();
         self.loggers.retain_mut(|logger| match logger.metrics(epoch, step, values) {
             Ok(()) => true,
             Err(error) => {
@@ -149,6 +191,7 @@ impl Trainer {
                 false
             }
         });
+        self.profiler.end("logging", start);
         Ok(())
     }
 
@@ -157,8 +200,11 @@ impl Trainer {
         self.loggers.iter_mut().try_for_each(|logger| logger.params(config))
     }
 
-    /// Closes the loggers.
+    /// Waits for checkpoints and closes the loggers.
     pub fn finish(&mut self, status: Status) {
+        if let Err(error) = self.settle_checkpoints() {
+            tracing::error!("{error}");
+        }
         for logger in &mut self.loggers {
             if let Err(error) = logger.finish(status) {
                 tracing::warn!("a logger could not be closed: {error}");
@@ -166,105 +212,8 @@ impl Trainer {
         }
     }
 
-    /// Carries out what callbacks have asked for. Called where the loop's state is whole, so that a checkpoint says
-    /// exactly what comes next.
-    pub(super) fn carry_out(&mut self, task: &dyn Task) -> Result<()> {
-        for request in std::mem::take(&mut self.pending) {
-            match request {
-                Request::Save { path, weights_only } => self.save(task, &path, weights_only)?,
-                Request::Remove(path) => match std::fs::remove_file(&path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        tracing::warn!("cannot remove {}: {error}", path.display());
-                    }
-                    _ => {}
-                },
-                Request::Link { path, target } => {
-                    if crate::run::link_atomic(&target, &path).is_err() {
-                        self.save(task, &path, false)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a checkpoint of everything as it is now.
-    pub fn save(&self, task: &dyn Task, path: &Path, weights_only: bool) -> Result<()> {
-        let state = if weights_only { State::default() } else { self.state(task) };
-        let checkpoint = Checkpoint {
-            weights: task.params().state_dict(),
-            state,
-            info: self.checkpoint_info.iter().cloned().collect(),
-        };
-        checkpoint.write(path)
-    }
-
-    fn state(&self, task: &dyn Task) -> State {
-        let mut state = State::of(json!({ "progress": self.progress, "metrics": bits(&self.metrics) }));
-        state.nest("log", self.log.state());
-        state.nest("task", task.state());
-        if let Some(optimizers) = &self.optimizers {
-            state.nest("optimizer", optimizers.optimizer.state());
-            if let Some(schedule) = &optimizers.schedule {
-                state.nest("scheduler", schedule.scheduler.state());
-            }
-        }
-        let mut callbacks = State::of(json!({}));
-        for callback in &self.callbacks {
-            callbacks.nest(&callback.name(), callback.state());
-        }
-        state.nest("callbacks", callbacks);
-        if let Ok(rng) = crate::native::generator::default_state(Device::Cpu) {
-            state.tensors.insert("rng.cpu".into(), rng);
-        }
-        state
-    }
-
-    /// Puts a checkpoint's weights and state back; the fit goes on where it was.
-    ///
-    /// # Errors
-    /// When the checkpoint holds only weights, or belongs to another network or optimizer.
-    pub(super) fn restore(&mut self, task: &mut dyn Task, checkpoint: &Checkpoint) -> Result<()> {
-        load_weights(&task.params().state_dict(), &checkpoint.weights, &LoadOptions::default())?;
-        let state = &checkpoint.state;
-        let Some(progress) = state.value.get("progress") else {
-            return Err(Error::request("this checkpoint holds weights only: training cannot go on from it")
-                .help("give a checkpoint saved with save_weights_only=false, such as last"));
-        };
-        let unreadable = |error: serde_json::Error| {
-            Error::failed(format!("the checkpoint's position in training cannot be read: {error}"))
-        };
-        self.progress = serde_json::from_value(progress.clone()).map_err(unreadable)?;
-        let metrics: Vec<(String, u64)> = serde_json::from_value(state.value["metrics"].clone()).map_err(unreadable)?;
-        self.metrics = metrics.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect();
-        self.log.restore(&state.nested("log"))?;
-        task.restore(&state.nested("task"))?;
-        if let Some(optimizers) = &mut self.optimizers {
-            optimizers.optimizer.restore(&state.nested("optimizer"))?;
-            if let Some(schedule) = &mut optimizers.schedule {
-                schedule.scheduler.restore(&state.nested("scheduler"))?;
-            }
-        }
-        let callbacks = state.nested("callbacks");
-        for callback in &mut self.callbacks {
-            let name = callback.name();
-            if callbacks.value.get(&name).is_some() {
-                callback.restore(&callbacks.nested(&name))?;
-            }
-        }
-        if let Some(rng) = state.tensors.get("rng.cpu") {
-            crate::native::generator::restore_default(Device::Cpu, rng)?;
-        }
-        Ok(())
-    }
-
     /// The callbacks' order of phases, for tests of the order.
     pub fn phases(&self) -> Vec<Phase> {
         self.callbacks.iter().map(|callback| callback.phase()).collect()
     }
-}
-
-/// Metric values as bits: infinities and NaN have no spelling in JSON.
-fn bits(metrics: &MetricStore) -> Vec<(String, u64)> {
-    metrics.iter().map(|(name, value)| (name.clone(), value.to_bits())).collect()
 }

@@ -9,5 +9,7 @@ mod errors;
 mod evaluate;
 mod interrupt;
 mod parity;
+mod resume;
 mod sweep;
 mod train;
+mod trainer;

@@ -9,8 +9,8 @@ use tch::{Kind, Tensor};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::checkpoint::atomic;
 use crate::error::{Error, Result};
+use crate::run::write_atomic_with;
 
 /// Writes tensors in the form of `torch.save`: alone as the state dict that the file is, or, with `around` (a JSON
 /// mapping), as its `state_dict` beside what it holds, which is how Lightning's `.ckpt` files look.
@@ -44,7 +44,7 @@ pub fn write_pt(path: &Path, tensors: &IndexMap<String, Tensor>, around: Option<
     }
     pickle.op(b".");
     let name = path.file_stem().map_or("archive".into(), |stem| stem.to_string_lossy());
-    atomic::write(path, |file| {
+    write_atomic_with(path, |file| {
         let mut zip = ZipWriter::new(file);
         // PyTorch aligns its records so that they can be mapped.
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).with_alignment(64);

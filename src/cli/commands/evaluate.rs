@@ -4,26 +4,27 @@ use std::path::Path;
 
 use super::checkpoints;
 use super::run::{Run, Wanted, shown};
-use super::train::{INTERRUPTED, short};
+use super::train::short;
 use crate::checkpoint::TensorFile;
 use crate::cli::compose::Request;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::run::Results;
+use crate::train::Signal;
 
 /// `runner validate` and `runner test`.
 pub fn evaluate(request: &Request, registry: &Registry, split: Split) -> Result<i32> {
     let mut run = start(request, registry, split)?;
     let outcome = run.trainer.evaluate(run.task.as_mut(), run.data.as_ref(), split);
-    let interrupted = run.trainer.stop.is_interrupted();
+    let stop = run.trainer.stop.clone();
     let (values, _, dir) = run.finish(outcome)?;
     let width = values.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in &values {
         println!("{name:width$}  {}", short(&Results::number(*value)));
     }
     println!("{}", shown(dir.path()));
-    Ok(if interrupted { INTERRUPTED } else { 0 })
+    Ok(stop.signal().map_or(0, Signal::exit_code))
 }
 
 /// `runner predict`: `predictions.csv`, one row a sample.
@@ -61,6 +62,7 @@ fn start(request: &Request, registry: &Registry, split: Split) -> Result<Run> {
             command,
             splits: &[split],
             trains: false,
+            go_on: None,
             prepare: &mut |task, settings| {
                 let given = settings.ckpt_path.as_deref().unwrap_or_default();
                 checkpoints::load_into(task.params(), &checkpoints::find(given)?)

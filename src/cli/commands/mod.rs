@@ -5,6 +5,7 @@ pub mod checkpoints;
 pub mod components;
 pub mod evaluate;
 pub mod rerun;
+pub mod resume;
 pub mod run;
 pub mod schema;
 pub mod sweep;

@@ -7,7 +7,9 @@ use indexmap::IndexMap;
 use serde_json::json;
 use tch::Device;
 
+use super::checkpoints;
 use crate::callbacks::{ModelCheckpoint, ModelSummary, ProgressBar};
+use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
 use crate::config::{KeyPath, Node, emit};
 use crate::data::{DataContext, DataModule, Split};
@@ -16,7 +18,7 @@ use crate::nn::Dims;
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
 use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
-use crate::train::{Best, Callback, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited};
+use crate::train::{Best, Callback, Deterministic, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited};
 
 /// A run that is ready to compute.
 pub struct Run {
@@ -45,8 +47,22 @@ pub struct Wanted<'a> {
     pub splits: &'a [Split],
     /// Whether it trains: callbacks and loggers of the config take part.
     pub trains: bool,
+    /// The run that goes on in its own folder, if one does.
+    pub go_on: Option<GoOn>,
     /// Called with task and data before the folder is claimed: loads weights.
     pub prepare: &'a mut dyn FnMut(&mut dyn Task, &Settings) -> Result<()>,
+}
+
+/// A run that goes on.
+pub struct GoOn {
+    /// Its folder.
+    pub dir: RunDir,
+    /// Its record, which keeps other processes out of the folder.
+    pub events: Events,
+    /// From where; `None` begins again.
+    pub checkpoint: Option<PathBuf>,
+    /// What the user should hear once.
+    pub warnings: Vec<String>,
 }
 
 /// Everything that can be known to fit before a folder is made.
@@ -77,13 +93,8 @@ impl Prepared {
         let mut cx = Build::new(registry);
         let args = cx.build(&checked.plan.trainer)?.effective();
         let device = args.device()?;
-        let seed = settings.seed.unwrap_or_else(|| chrono::Local::now().timestamp_subsec_nanos());
-        if args.deterministic == Some(crate::train::Deterministic::On) {
-            crate::native::compute::set_deterministic_algorithms(true, false)?;
-        }
-        if let Some(on) = args.benchmark {
-            tch::Cuda::cudnn_set_benchmark(on);
-        }
+        let seed = seed_of(composed, &settings, trains, &folder)?;
+        set_determinism(&args, device)?;
         let mut data = cx.build(&checked.plan.data)?;
         data.prepare()?;
         data.setup(&DataContext { seed: u64::from(seed), run_dir: None })?;
@@ -97,6 +108,7 @@ impl Prepared {
         });
         let mut task = cx.build(&checked.plan.task)?;
         task.setup(&facts)?;
+        args.precision.unwrap_or_default().cast(task.params())?;
         if trains {
             check_monitors_of(&checked.plan, task.as_ref(), &args, &config)?;
         }
@@ -113,7 +125,7 @@ impl Run {
     pub fn start(composed: &Composed, registry: &Registry, wanted: Wanted) -> Result<Self> {
         let started = Instant::now();
         let stop = StopFlag::default();
-        stop.on_ctrl_c()?;
+        stop.on_signals()?;
         let mut prepared = Prepared::new(composed, registry, wanted.trains)?;
         for split in wanted.splits {
             if prepared.data.loader(*split)?.is_none() {
@@ -123,11 +135,17 @@ impl Run {
         (wanted.prepare)(prepared.task.as_mut(), &prepared.settings)?;
 
         let Prepared { task, data, args, settings, device, seed, folder, notes } = prepared;
-        let dir = RunDir::claim(&folder)?;
+        let is_new = wanted.go_on.is_none();
+        let dir = match &wanted.go_on {
+            Some(go_on) => go_on.dir.clone(),
+            None => RunDir::claim(&folder)?,
+        };
         let claimed = Claimed { composed, command: wanted.command, trains: wanted.trains, dir: &dir, seed, device };
-        match claimed.open(registry, &notes) {
+        match claimed.open(registry, &notes, wanted.go_on) {
             Err(error) => {
-                let _ = std::fs::remove_dir_all(dir.path());
+                if is_new {
+                    let _ = std::fs::remove_dir_all(dir.path());
+                }
                 Err(error)
             }
             Ok((resolved, callbacks, loggers, events)) => {
@@ -136,6 +154,8 @@ impl Run {
                 trainer.checkpoint_info = vec![
                     ("config".into(), emit::to_yaml(composed.job())),
                     ("classes".into(), json!(data.facts().classes).to_string()),
+                    ("seed".into(), seed.to_string()),
+                    ("libtorch_version".into(), crate::native::compute::libtorch_version()),
                     ("runner_version".into(), env!("CARGO_PKG_VERSION").into()),
                 ];
                 let results = Results::new("running");
@@ -156,7 +176,7 @@ impl Run {
 
     /// Writes `results.json`, closes loggers; gives `outcome` back.
     pub fn finish<T>(mut self, outcome: Result<T>) -> Result<(T, Results, RunDir)> {
-        let status = match (&outcome, self.trainer.stop.is_interrupted()) {
+        let status = match (&outcome, self.trainer.stop.signal().is_some()) {
             (_, true) => Status::Interrupted,
             (Ok(_), _) => Status::Finished,
             (Err(_), _) => Status::Failed,
@@ -191,12 +211,46 @@ impl Run {
     }
 }
 
+/// The seed: the config's, else the one with which the run or the checkpoint that goes on was begun, else a new one.
+fn seed_of(composed: &Composed, settings: &Settings, trains: bool, folder: &Path) -> Result<u32> {
+    if let Some(seed) = settings.seed.or(composed.recorded_seed()) {
+        return Ok(seed);
+    }
+    if let Some(given) = settings.ckpt_path.as_deref().filter(|_| trains) {
+        let info = Checkpoint::read_info(&checkpoints::to_go_on(given, folder)?)?;
+        if let Some(seed) = info.get("seed").and_then(|seed| seed.parse().ok()) {
+            return Ok(seed);
+        }
+    }
+    Ok(chrono::Local::now().timestamp_subsec_nanos())
+}
+
+/// `deterministic` and `benchmark`, as Lightning sets them.
+fn set_determinism(args: &TrainerArgs, device: Device) -> Result<()> {
+    use crate::native::compute;
+    let mode = args.deterministic.unwrap_or(Deterministic::Off);
+    if mode != Deterministic::Off {
+        if device != Device::Cpu {
+            compute::set_deterministic_cublas();
+        }
+        compute::set_deterministic_algorithms(true, mode == Deterministic::Warn)?;
+    }
+    if args.benchmark == Some(true) && mode == Deterministic::On {
+        tracing::warn!("trainer.benchmark lets cuDNN choose by timing, which trainer.deterministic undoes");
+    }
+    compute::set_benchmark_cudnn(args.benchmark.unwrap_or(false))?;
+    Ok(())
+}
+
 /// Limits that leave nothing of a split are refused before anything starts.
 fn check_limits(data: &dyn DataModule, args: &TrainerArgs) -> Result<()> {
     for split in [Split::Train, Split::Val, Split::Test, Split::Predict] {
         if let Some(loader) = data.loader(split)? {
             let (limit, name) = args.limit(split);
-            limited(loader.batches(), limit, name)?;
+            let batches = limited(loader.batches(), limit, name)?;
+            if split == Split::Train {
+                args.check_val_interval(batches as u64)?;
+            }
         }
     }
     Ok(())
@@ -243,19 +297,14 @@ type Opened = (Node, Vec<Box<dyn Callback>>, Vec<Box<dyn Logger>>, Events);
 
 impl Claimed<'_> {
     /// Describes the run in its folder, and builds what writes there.
-    fn open(&self, registry: &Registry, notes: &[(KeyPath, String)]) -> Result<Opened> {
+    fn open(&self, registry: &Registry, notes: &[(KeyPath, String)], go_on: Option<GoOn>) -> Result<Opened> {
         let resolved = self.composed.resolve(self.dir.path())?;
-        self.composed.write_snapshot(self.dir)?;
         start_logging(Some(&self.dir.path().join("runner.log")))?;
-        let mut events = Events::open(self.dir.path())?;
-        let versions = IndexMap::from([
-            ("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("libtorch".to_owned(), crate::native::compute::libtorch_version()),
-        ]);
-        let device = format!("{:?}", self.device).to_lowercase();
-        Manifest::now(self.command, u64::from(self.seed), device, versions).write(self.dir)?;
+        let events = match go_on {
+            Some(go_on) => self.reopen(go_on)?,
+            None => self.describe()?,
+        };
         Results::new("running").write(self.dir)?;
-        events.record("started", json!({ "command": self.command }));
         for (path, reason) in notes {
             tracing::info!("{path} {reason}");
         }
@@ -281,6 +330,35 @@ impl Claimed<'_> {
         }
         self.add_defaults(&args, &mut callbacks, &mut cx)?;
         Ok((resolved, callbacks, loggers, events))
+    }
+
+    /// Describes a new run.
+    fn describe(&self) -> Result<Events> {
+        self.composed.write_snapshot(self.dir)?;
+        let mut events = Events::open(self.dir.path())?;
+        let versions = IndexMap::from([
+            ("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("libtorch".to_owned(), crate::native::compute::libtorch_version()),
+        ]);
+        let device = format!("{:?}", self.device).to_lowercase();
+        Manifest::now(self.command, u64::from(self.seed), device, versions).write(self.dir)?;
+        events.record("started", json!({ "command": self.command }));
+        Ok(events)
+    }
+
+    /// Records that a run goes on; `run.json` keeps telling how it began.
+    fn reopen(&self, go_on: GoOn) -> Result<Events> {
+        let GoOn { dir, mut events, checkpoint, warnings } = go_on;
+        self.composed.update_snapshot(&dir)?;
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let from = checkpoint.as_deref().map(|path| path.strip_prefix(dir.path()).unwrap_or(path));
+        match from {
+            Some(path) => tracing::info!("going on from {}", path.display()),
+            None => tracing::warn!("the run has no checkpoint yet: it begins again"),
+        }
+        let overrides = &self.composed.config().overrides;
+        events.record("resumed", json!({ "checkpoint": from, "overrides": overrides }));
+        Ok(events)
     }
 
     /// What Lightning adds by itself: checkpoints, a progress bar, a summary; and what the switches take away.

@@ -10,6 +10,7 @@ mod folder;
 mod idx;
 pub mod images;
 mod mnist;
+mod random;
 mod split;
 
 use crate::registry::Registry;
@@ -23,4 +24,5 @@ pub fn register(registry: &mut Registry) {
     registry.add::<mnist::FashionMnist>();
     registry.add::<folder::ImageFolder>();
     registry.add::<cifar10::Cifar10>();
+    registry.add::<random::RandomArgs>();
 }
