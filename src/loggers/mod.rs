@@ -2,13 +2,19 @@
 
 mod csv;
 mod jsonl;
+mod picture;
+mod protobuf;
+mod tensorboard;
+mod version;
 
 use crate::registry::Registry;
 
 pub use self::csv::CsvLogger;
+pub use self::jsonl::JsonLines;
 
 /// The loggers, one line each.
 pub fn register(registry: &mut Registry) {
     registry.add::<csv::CsvLoggerArgs>();
     registry.add::<jsonl::JsonLinesArgs>();
+    registry.add::<tensorboard::TensorBoardArgs>();
 }

@@ -12,4 +12,4 @@ pub use events::Events;
 pub use files::{link_atomic, write_atomic};
 pub use logging::{OUTCOME, console_through, start_logging};
 pub use manifest::{Manifest, Results};
-pub use provenance::{Git, Host};
+pub use provenance::{Git, Host, host_name};

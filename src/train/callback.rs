@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{Log, StopFlag, Task, TrainerArgs};
+use super::{At, Image, Log, Loggers, StopFlag, Task, TrainerArgs};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
@@ -29,6 +29,13 @@ pub struct Progress {
     pub samples: u64,
     /// After how many batches in all the last validation ran.
     pub validated_at: Option<u64>,
+}
+
+impl Progress {
+    /// The optimizer step just taken, now.
+    pub fn now(&self) -> At {
+        At::now(self.epoch, self.global_step.saturating_sub(1))
+    }
 }
 
 /// The newest value of everything logged: Lightning's `callback_metrics`.
@@ -94,9 +101,26 @@ pub struct Cx<'a> {
     pub requests: &'a mut Vec<Request>,
     /// Values for the loggers, at this step.
     pub to_loggers: &'a mut Vec<(String, f64)>,
+    /// The loggers, for what is not a number.
+    pub loggers: &'a Loggers,
 }
 
 impl Cx<'_> {
+    /// Gives the loggers a text, at this step.
+    pub fn log_text(&self, name: impl Into<String>, text: impl Into<String>) {
+        self.loggers.text(self.progress.now(), name, text);
+    }
+
+    /// Gives the loggers an image, at this step.
+    pub fn log_image(&self, name: impl Into<String>, image: Image) {
+        self.loggers.image(self.progress.now(), name, image);
+    }
+
+    /// Gives the loggers a file to keep with the run, called `name` there.
+    pub fn log_artifact(&self, name: impl Into<String>, file: impl Into<PathBuf>) {
+        self.loggers.artifact(self.progress.now(), name, file);
+    }
+
     /// The monitored value `name`.
     ///
     /// # Errors

@@ -7,10 +7,10 @@ use std::time::Instant;
 use serde_json::json;
 use tch::Device;
 
-use super::{Callback, Cx, Log, Logger, MetricStore, Optimizers, Phase, Progress, Request, Status, StopFlag, Task};
+use super::{At, Callback, Cx, HyperParameters, Log, Logger, Loggers, MetricStore, Optimizers, Phase};
+use super::{Progress, Request, Saved, Status, StopFlag, Task};
 use super::{TrainerArgs, callback::Best, profile::Profiler};
 use crate::checkpoint::{Checkpoint, LoadOptions, load_weights};
-use crate::config::Node;
 use crate::error::{Error, Result};
 use crate::tensor::{State, Stateful};
 
@@ -31,7 +31,8 @@ pub struct Trainer {
     /// Where the fit loop is.
     pub progress: Progress,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
-    pub(super) loggers: Vec<Box<dyn Logger>>,
+    /// Where values go.
+    pub loggers: Loggers,
     pub(super) log: Log,
     pub(super) optimizers: Option<Optimizers>,
     pub(super) batches: usize,
@@ -71,6 +72,7 @@ macro_rules! cx {
             run_dir: $trainer.run_dir.as_deref(),
             requests: &mut $requests,
             to_loggers: &mut $out,
+            loggers: &$trainer.loggers,
         }
     };
 }
@@ -96,7 +98,7 @@ impl Trainer {
             metrics: MetricStore::new(),
             progress: Progress::default(),
             callbacks,
-            loggers,
+            loggers: Loggers::start(loggers),
             log: Log::default(),
             optimizers: None,
             batches: 0,
@@ -138,32 +140,30 @@ impl Trainer {
         result
     }
 
-    /// Sends values to all loggers, at the step just taken. A logger that fails is reported and left behind: a
-    /// tracker never stops training.
+    /// Sends values to all loggers, at the step just taken.
     pub(super) fn send(&mut self, values: &[(String, f64)]) -> Result<()> {
-        let (epoch, step) = (self.progress.epoch, self.progress.global_step.saturating_sub(1));
-        self.loggers.retain_mut(|logger| match logger.metrics(epoch, step, values) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!("a logger failed and is left behind: {error}");
-                false
-            }
-        });
+        if !self.loggers.is_empty() {
+            self.loggers.metrics(self.at(), values.to_vec());
+        }
         Ok(())
     }
 
-    /// Tells the loggers the resolved config.
-    pub fn log_params(&mut self, config: &Node) -> Result<()> {
-        self.loggers.iter_mut().try_for_each(|logger| logger.params(config))
+    /// The step just taken, now.
+    pub fn at(&self) -> At {
+        self.progress.now()
+    }
+
+    /// Tells the loggers what the run was started with.
+    pub fn log_params(&mut self, params: HyperParameters) {
+        self.loggers.params(params);
     }
 
     /// Closes the loggers.
     pub fn finish(&mut self, status: Status) {
-        for logger in &mut self.loggers {
-            if let Err(error) = logger.finish(status) {
-                tracing::warn!("a logger could not be closed: {error}");
-            }
+        if let Some(best) = self.best() {
+            self.loggers.checkpoint(self.at(), best.path, Saved::Best);
         }
+        self.loggers.finish(status);
     }
 
     /// Carries out what callbacks have asked for. Called where the loop's state is whole, so that a checkpoint says
@@ -196,7 +196,9 @@ impl Trainer {
             state,
             info: self.checkpoint_info.iter().cloned().collect(),
         };
-        checkpoint.write(path)
+        checkpoint.write(path)?;
+        self.loggers.checkpoint(self.at(), path, Saved::Now);
+        Ok(())
     }
 
     fn state(&self, task: &dyn Task) -> State {
@@ -214,6 +216,7 @@ impl Trainer {
             callbacks.nest(&callback.name(), callback.state());
         }
         state.nest("callbacks", callbacks);
+        state.nest("loggers", self.loggers.state());
         if let Ok(rng) = crate::native::generator::default_state(Device::Cpu) {
             state.tensors.insert("rng.cpu".into(), rng);
         }
@@ -252,6 +255,7 @@ impl Trainer {
                 callback.restore(&callbacks.nested(&name))?;
             }
         }
+        self.loggers.restore(&state.nested("loggers"))?;
         if let Some(rng) = state.tensors.get("rng.cpu") {
             crate::native::generator::restore_default(Device::Cpu, rng)?;
         }

@@ -16,7 +16,7 @@ use crate::nn::Dims;
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
 use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
-use crate::train::{Best, Callback, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited};
+use crate::train::{Best, Callback, HyperParameters, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited};
 
 /// A run that is ready to compute.
 pub struct Run {
@@ -144,9 +144,18 @@ impl Run {
         }
     }
 
-    /// Tells the loggers about the config.
-    pub fn log_params(&mut self) -> Result<()> {
-        self.trainer.log_params(&self.resolved)
+    /// Tells the loggers what the run was started with.
+    pub fn log_params(&mut self) {
+        let mut total = 0;
+        let mut trainable = 0;
+        for (_, tensor) in self.task.params().parameters() {
+            total += tensor.numel();
+            trainable += if tensor.requires_grad() { tensor.numel() } else { 0 };
+        }
+        // The names that the lightning-hydra-template gives them.
+        let facts = [("total", total), ("trainable", trainable), ("non_trainable", total - trainable)];
+        let facts = facts.map(|(name, count)| (format!("model/params/{name}"), json!(count)));
+        self.trainer.log_params(HyperParameters { config: self.resolved.clone(), facts: facts.to_vec() });
     }
 
     /// Records an event.
@@ -162,11 +171,7 @@ impl Run {
             (Err(_), _) => Status::Failed,
         };
         self.trainer.finish(status);
-        let name = match status {
-            Status::Interrupted => "interrupted",
-            Status::Failed => "failed",
-            Status::Finished | Status::Running => "finished",
-        };
+        let name = status.name();
         self.results.status = name.into();
         if let Err(error) = &outcome {
             self.results.reason = Some(error.to_string());

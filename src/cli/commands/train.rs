@@ -36,7 +36,7 @@ pub fn train(composed: &Composed, registry: &Registry) -> Result<i32> {
             },
         },
     )?;
-    run.log_params()?;
+    run.log_params();
     let outcome = fit_and_test(&mut run, resume.as_ref());
     let (status, results, dir) = run.finish(outcome)?;
     println!("{}", summary(&results, dir.path()));
