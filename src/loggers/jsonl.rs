@@ -137,7 +137,8 @@ mod tests {
         second.restore(&state).unwrap();
         log(&mut second, 3..6);
         let text = std::fs::read_to_string(&path).unwrap();
-        let steps: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].clone()).collect();
+        let steps: Vec<_> =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].clone()).collect();
         assert_eq!(steps, (0..6).map(|step| json!(step)).collect::<Vec<_>>());
         assert!(text.starts_with("{\"epoch\":0,\"step\":0,\"time\":"));
         assert_eq!(second.state(), json!({ "lines": 6 }));

@@ -25,7 +25,9 @@ pub fn png(image: &Image) -> Result<Vec<u8>> {
 /// Width and height of a picture that trackers show; `None` for other files.
 pub fn size_of(file: &Path) -> Option<(u32, u32)> {
     match file.extension()?.to_str()?.to_lowercase().as_str() {
-        "png" | "gif" | "webp" => image::ImageReader::open(file).ok()?.with_guessed_format().ok()?.into_dimensions().ok(),
+        "png" | "gif" | "webp" => {
+            image::ImageReader::open(file).ok()?.with_guessed_format().ok()?.into_dimensions().ok()
+        }
         _ => None,
     }
 }

@@ -41,8 +41,7 @@ pub fn text(name: &str, text: &str) -> Message {
 
 /// A row of the table of hyper-parameters: their names and types, and their values.
 pub fn hyper_parameters(params: &[(String, Value)], metrics: &[&str], seconds: f64) -> [Message; 2] {
-    let known: Vec<(&str, (i64, Message))> =
-        params.iter().map(|(name, value)| (name.as_str(), typed(value))).collect();
+    let known: Vec<(&str, (i64, Message))> = params.iter().map(|(name, value)| (name.as_str(), typed(value))).collect();
     let infos = known.iter().map(|(name, (kind, _))| Message::new().field(1, name).int(4, *kind));
     let metrics = metrics.iter().map(|tag| Message::new().field(1, Message::new().field(2, tag)));
     let experiment = Message::new().each(4, infos).each(5, metrics);
