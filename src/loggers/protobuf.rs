@@ -10,11 +10,6 @@ impl Message {
         Message::default()
     }
 
-    /// Its bytes.
-    pub fn bytes(self) -> Vec<u8> {
-        self.0
-    }
-
     /// A whole number, a truth value or an enum's number.
     pub fn int(mut self, field: u32, value: i64) -> Self {
         self.key(field, 0);
@@ -76,10 +71,10 @@ mod tests {
     #[test]
     fn fields_are_spelt_as_the_encoding_guide_says() {
         // The examples of protobuf.dev/programming-guides/encoding: 150 in field 1, "testing" in field 2.
-        assert_eq!(Message::new().int(1, 150).bytes(), [0x08, 0x96, 0x01]);
-        assert_eq!(Message::new().field(2, "testing").bytes(), b"\x12\x07testing");
+        assert_eq!(Message::new().int(1, 150).as_ref(), [0x08, 0x96, 0x01]);
+        assert_eq!(Message::new().field(2, "testing").as_ref(), b"\x12\x07testing");
         let nested = Message::new().field(3, Message::new().int(1, 150));
-        assert_eq!(nested.bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
-        assert_eq!(Message::new().int(1, -1).bytes(), [[0x08].as_slice(), &[0xff; 9], &[0x01]].concat());
+        assert_eq!(nested.as_ref(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
+        assert_eq!(Message::new().int(1, -1).as_ref(), &[[0x08].as_slice(), &[0xff; 9], &[0x01]].concat()[..]);
     }
 }
