@@ -26,6 +26,10 @@ pub enum Command {
     Diff,
     /// Run again what a run folder records.
     Rerun,
+    /// List runs.
+    Runs,
+    /// Make the pages of runs again.
+    Report,
     /// Print a completion script.
     Completion,
 }
@@ -58,6 +62,8 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Schema, "schema", &[], "write JSON Schemas, so that an editor completes and checks configs"),
     spelt(Command::Diff, "diff", &["RUN", "RUN"], "compare the configs of two runs"),
     spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
+    spelt(Command::Runs, "runs", &["[DIR]"], "list the runs below a folder; status=failed or an override keeps some"),
+    spelt(Command::Report, "report", &["DIR"], "make the page report.html of a run, or of all runs below a folder"),
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
 ];
 

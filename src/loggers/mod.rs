@@ -2,10 +2,12 @@
 
 mod csv;
 mod jsonl;
+mod mlflow;
 mod picture;
 mod protobuf;
 mod tensorboard;
 mod version;
+mod wandb;
 
 use crate::registry::Registry;
 
@@ -16,5 +18,7 @@ pub use self::jsonl::JsonLines;
 pub fn register(registry: &mut Registry) {
     registry.add::<csv::CsvLoggerArgs>();
     registry.add::<jsonl::JsonLinesArgs>();
+    registry.add::<mlflow::MlflowArgs>();
     registry.add::<tensorboard::TensorBoardArgs>();
+    registry.add::<wandb::WandbArgs>();
 }

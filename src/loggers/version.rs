@@ -56,3 +56,46 @@ pub fn version_below(base: &Path, given: Option<Version>) -> String {
 pub fn prefixed<'a>(prefix: &str, name: &'a str) -> Cow<'a, str> {
     if prefix.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{prefix}-{name}")) }
 }
+
+/// Lightning's `log_model`: `false`, `true` (the best checkpoint, at the end) or `all`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogModel {
+    /// Checkpoints stay where they are.
+    #[default]
+    No,
+    /// The best one, when the run is over.
+    Best,
+    /// Every one, as it is saved.
+    All,
+}
+
+impl<'de> Deserialize<'de> for LogModel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Take;
+        impl Visitor<'_> for Take {
+            type Value = LogModel;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("true, false or `all`")
+            }
+            fn visit_bool<E: Error>(self, v: bool) -> Result<LogModel, E> {
+                Ok(if v { LogModel::Best } else { LogModel::No })
+            }
+            fn visit_str<E: Error>(self, v: &str) -> Result<LogModel, E> {
+                if v == "all" { Ok(LogModel::All) } else { Err(E::invalid_value(serde::de::Unexpected::Str(v), &self)) }
+            }
+        }
+        deserializer.deserialize_any(Take)
+    }
+}
+
+impl JsonSchema for LogModel {
+    fn schema_name() -> Cow<'static, str> {
+        "LogModel".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "enum": [true, false, "all"] })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}

@@ -6,6 +6,7 @@ mod files;
 mod logging;
 mod manifest;
 mod provenance;
+mod store;
 
 pub use claim::RunDir;
 pub use events::Events;
@@ -13,3 +14,4 @@ pub use files::{link_atomic, write_atomic};
 pub use logging::{OUTCOME, console_through, start_logging};
 pub use manifest::{Manifest, Results};
 pub use provenance::{Git, Host, host_name};
+pub use store::{Found, find_runs, is_at_work};

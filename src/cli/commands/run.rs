@@ -12,9 +12,11 @@ use crate::cli::compose::Composed;
 use crate::config::{KeyPath, Node, emit};
 use crate::data::{DataContext, DataModule, Split};
 use crate::error::{Error, Result};
+use crate::loggers::JsonLines;
 use crate::nn::Dims;
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
+use crate::report::{self, provenance};
 use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
 use crate::train::{Best, Callback, HyperParameters, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited};
 
@@ -192,6 +194,11 @@ impl Run {
         self.results.duration_s = self.started.elapsed().as_secs_f64();
         self.results.write(&self.dir)?;
         self.events.record(name, json!({ "reason": self.results.reason }));
+        if !self.trainer.args.is_fast_dev_run()
+            && let Err(error) = report::write(self.dir.path())
+        {
+            tracing::warn!("the run's page cannot be made: {error}");
+        }
         outcome.map(|value| (value, self.results, self.dir))
     }
 }
@@ -260,6 +267,8 @@ impl Claimed<'_> {
         let device = format!("{:?}", self.device).to_lowercase();
         Manifest::now(self.command, u64::from(self.seed), device, versions).write(self.dir)?;
         Results::new("running").write(self.dir)?;
+        let entries = provenance::entries(self.composed.job(), &resolved);
+        self.dir.write(provenance::FILE, &serde_json::to_string(&entries).unwrap_or_default())?;
         events.record("started", json!({ "command": self.command }));
         for (path, reason) in notes {
             tracing::info!("{path} {reason}");
@@ -277,6 +286,11 @@ impl Claimed<'_> {
             callbacks = cx.build_all(plan.callbacks.values())?;
             if !args.is_fast_dev_run() && !args.barebones && args.logger != Some(false) {
                 loggers = cx.build_all(plan.loggers.values())?;
+                // Those whose values the run's page cannot read have a companion that it can.
+                let is_readable = loggers.iter().any(|logger| matches!(logger.name(), "CSVLogger" | "JsonLines"));
+                if !loggers.is_empty() && !is_readable {
+                    loggers.push(Box::new(JsonLines::new(self.dir.path().join("metrics.jsonl"))));
+                }
             }
         } else if args.is_fast_dev_run() {
             callbacks.clear();
