@@ -11,7 +11,7 @@
 //! | modules | are |
 //! |---|---|
 //! | [`config`], [`error`] | the tree with its origins; problems; errors |
-//! | [`run`], [`native`] | the run folder; the C++ shim, the only unsafe code |
+//! | [`run`], [`report`], [`native`] | the run folder, and its page; the C++ shim, the only unsafe code |
 //! | [`registry`], [`sweep`] | names to components: typed arguments, slots, checks; the record of many runs |
 //! | [`tensor`], [`checkpoint`] | helpers over tch; weights and state on disk |
 //! | [`nn`], [`optim`], [`losses`], [`metrics`], [`data`] | what a task is made of |
@@ -50,6 +50,7 @@ pub mod nn;
 pub mod optim;
 pub mod plan;
 pub mod registry;
+pub mod report;
 pub mod run;
 pub mod sweep;
 pub mod tasks;

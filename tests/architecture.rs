@@ -8,6 +8,7 @@ const ORDER: &[&str] = &[
     "config",
     "error",
     "run",
+    "report",
     "native",
     "registry",
     "sweep",
@@ -28,7 +29,7 @@ const ORDER: &[&str] = &[
 ];
 
 /// Modules that never name libtorch.
-const WITHOUT_TORCH: &[&str] = &["config", "error", "run", "registry", "sweep"];
+const WITHOUT_TORCH: &[&str] = &["config", "error", "run", "report", "registry", "sweep"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {

@@ -81,6 +81,12 @@ pub struct Args {
     /// A further folder of configs.
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
+    /// With runs: by run, started, duration, status, best or a metric; `-KEY` turns the order.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub sort: Option<String>,
+    /// With runs: print JSON.
+    #[arg(long)]
+    pub json: bool,
     /// Show the app's help.
     #[arg(short = 'h', long)]
     pub help: bool,

@@ -28,6 +28,10 @@ pub enum Command {
     Rerun,
     /// Go on with a run in its own folder.
     Resume,
+    /// List runs.
+    Runs,
+    /// Make the pages of runs again.
+    Report,
     /// Print a completion script.
     Completion,
 }
@@ -61,6 +65,8 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Diff, "diff", &["RUN", "RUN"], "compare the configs of two runs"),
     spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
     spelt(Command::Resume, "resume", &["RUN"], "go on with a run that was stopped or killed, in its own folder"),
+    spelt(Command::Runs, "runs", &["[DIR]"], "list the runs below a folder; status=failed or an override keeps some"),
+    spelt(Command::Report, "report", &["DIR"], "make the page report.html of a run, or of all runs below a folder"),
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
 ];
 

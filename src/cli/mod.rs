@@ -78,7 +78,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Resume => commands::resume::resume(request, registry),
         Command::Rerun => commands::rerun::rerun(request, registry),
         // The front has answered these.
-        Command::Explain | Command::Diff | Command::Completion => Ok(0),
+        Command::Explain | Command::Diff | Command::Runs | Command::Report | Command::Completion => Ok(0),
     }
 }
 

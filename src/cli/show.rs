@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::args::{Args, Format, Info, Part};
 use super::command::{COMMANDS, Command};
+use super::commands;
 use super::compose::Request;
 use super::{diff, explain};
 use crate::config::{Config, Key, KeyPath, Map, Node, Problem, Segment, Value, emit, json as json_text};
@@ -26,6 +27,8 @@ pub fn answer(request: &Request) -> Result<Option<i32>> {
         match (args.info, request.command) {
             (Some(info), _) if info != Info::Plan => print(&show_info(request, info)?),
             (None, Command::Diff) => print(&diff::diff(&request.words)?),
+            (None, Command::Runs) => print(&commands::runs::runs(request)?),
+            (None, Command::Report) => print(&commands::report::report(request)?),
             (None, Command::Explain) => print(&explain::explain(request)?),
             (None, Command::Completion) => print(&super::completion::script(&request.words[0])?),
             _ => return Ok(None),

@@ -6,10 +6,12 @@ mod files;
 mod logging;
 mod manifest;
 mod provenance;
+mod store;
 
 pub use claim::RunDir;
 pub use events::Events;
 pub use files::{link_atomic, remove_leftovers, write_atomic, write_atomic_with};
 pub use logging::{OUTCOME, console_through, start_logging};
 pub use manifest::{Manifest, Results};
-pub use provenance::{Git, Host};
+pub use provenance::{Git, Host, host_name};
+pub use store::{Found, find_runs, is_at_work};

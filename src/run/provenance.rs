@@ -45,6 +45,11 @@ pub struct Host {
     pub memory_bytes: u64,
 }
 
+/// The name of this machine.
+pub fn host_name() -> Option<String> {
+    sysinfo::System::host_name().ok()
+}
+
 impl Host {
     /// This machine.
     pub fn here() -> Self {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{Log, Schedule, StopFlag, Task, TrainerArgs};
+use super::{At, Image, Log, Loggers, Schedule, StopFlag, Task, TrainerArgs};
 use crate::checkpoint::Checkpoint;
 use crate::data::Split;
 use crate::error::{Error, Result};
@@ -44,6 +44,11 @@ impl Progress {
     /// the one to come.
     pub fn logged_step(&self) -> u64 {
         if self.stepped { self.global_step.saturating_sub(1) } else { self.global_step }
+    }
+
+    /// The step under which values are logged, now.
+    pub fn now(&self) -> At {
+        At::now(self.epoch, self.logged_step())
     }
 }
 
@@ -112,9 +117,26 @@ pub struct Cx<'a> {
     pub requests: &'a mut Vec<Request>,
     /// Values for the loggers, at this step.
     pub to_loggers: &'a mut Vec<(String, f64)>,
+    /// The loggers, for what is not a number.
+    pub loggers: &'a Loggers,
 }
 
 impl Cx<'_> {
+    /// Gives the loggers a text, at this step.
+    pub fn log_text(&self, name: impl Into<String>, text: impl Into<String>) {
+        self.loggers.text(self.progress.now(), name, text);
+    }
+
+    /// Gives the loggers an image, at this step.
+    pub fn log_image(&self, name: impl Into<String>, image: Image) {
+        self.loggers.image(self.progress.now(), name, image);
+    }
+
+    /// Gives the loggers a file to keep with the run, called `name` there.
+    pub fn log_artifact(&self, name: impl Into<String>, file: impl Into<PathBuf>) {
+        self.loggers.artifact(self.progress.now(), name, file);
+    }
+
     /// The monitored value `name`.
     ///
     /// # Errors

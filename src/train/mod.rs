@@ -11,6 +11,7 @@ mod fit;
 mod layout;
 mod log;
 mod logger;
+mod loggers;
 mod precision;
 mod profile;
 mod saving;
@@ -26,7 +27,8 @@ pub use callback::{Best, Callback, CallbackKind, Cx, MetricStore, Phase, Progres
 pub use duration::MaxTime;
 pub use layout::Layout;
 pub use log::{Log, LogTo};
-pub use logger::{Logger, LoggerKind, Status};
+pub use logger::{At, HyperParameters, Image, Logger, LoggerKind, Saved, Status};
+pub use loggers::Loggers;
 pub use precision::Precision;
 pub use stop::{Signal, StopFlag, StopReason};
 pub use task::{Optimizers, Rows, Schedule, Task, TaskKind};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::trainer::Trainer;
-use super::{MetricStore, Request, Task};
+use super::{MetricStore, Request, Saved, Task};
 use crate::checkpoint::{Checkpoint, LoadOptions, load_weights};
 use crate::error::{Error, Result};
 use crate::native::generator;
@@ -91,6 +91,7 @@ impl Trainer {
             callbacks.nest(&callback.name(), callback.state());
         }
         state.nest("callbacks", callbacks);
+        state.nest("loggers", self.loggers.state());
         for (name, rng) in self.random_state() {
             state.tensors.insert(name.into(), rng);
         }
@@ -145,6 +146,7 @@ impl Trainer {
                 callback.restore(&callbacks.nested(&name))?;
             }
         }
+        self.loggers.restore(&state.nested("loggers"))?;
         // Before the optimizer's state comes back: a callback may have added groups to it, or changed the schedule.
         self.hook(task, |callback, cx| callback.on_load_checkpoint(checkpoint, cx))?;
         if let Some(optimizers) = &mut self.optimizers {
@@ -179,7 +181,9 @@ impl Trainer {
 
     /// Lets the loggers know of checkpoints that are on the disk since the last call.
     fn announce_saved(&mut self) {
-        self.writer.take_finished();
+        for path in self.writer.take_finished() {
+            self.loggers.checkpoint(self.at(), path, Saved::Now);
+        }
     }
 }
 

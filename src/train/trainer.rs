@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tch::Device;
 
-use super::{Callback, Cx, Log, Logger, MetricStore, Optimizers, Phase, Progress, Request, Status, StopFlag, Task};
+use super::{At, Callback, Cx, HyperParameters, Log, Logger, Loggers, MetricStore, Optimizers, Phase};
 use super::{Layout, Precision, TrainerArgs, callback::Best, profile::Profiler};
+use super::{Progress, Request, Saved, Status, StopFlag, Task};
 use crate::checkpoint::Writer;
-use crate::config::Node;
 use crate::data::Batch;
 use crate::error::Result;
 use crate::optim::GradScaler;
@@ -31,7 +31,8 @@ pub struct Trainer {
     /// Where the fit loop is.
     pub progress: Progress,
     pub(super) callbacks: Vec<Box<dyn Callback>>,
-    pub(super) loggers: Vec<Box<dyn Logger>>,
+    /// Where values go.
+    pub loggers: Loggers,
     pub(super) log: Log,
     pub(super) optimizers: Option<Optimizers>,
     /// Over how many batches gradients are summed in this epoch.
@@ -85,6 +86,7 @@ macro_rules! cx {
             run_dir: $trainer.run_dir.as_deref(),
             requests: &mut $requests,
             to_loggers: &mut $out,
+            loggers: &$trainer.loggers,
         }
     }};
 }
@@ -112,7 +114,7 @@ impl Trainer {
             metrics: MetricStore::new(),
             progress: Progress::default(),
             callbacks,
-            loggers,
+            loggers: Loggers::start(loggers),
             log: Log::default(),
             optimizers: None,
             accumulate,
@@ -179,25 +181,24 @@ impl Trainer {
         result
     }
 
-    /// Sends values to all loggers, at the step just taken. A logger that fails is reported and left behind: a
-    /// tracker never stops training.
+    /// Sends values to all loggers, at the step just taken.
     pub(super) fn send(&mut self, values: &[(String, f64)]) -> Result<()> {
-        let (epoch, step) = (self.progress.epoch, self.progress.logged_step());
         let start = self.profiler.start();
-        self.loggers.retain_mut(|logger| match logger.metrics(epoch, step, values) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!("a logger failed and is left behind: {error}");
-                false
-            }
-        });
+        if !self.loggers.is_empty() {
+            self.loggers.metrics(self.at(), values.to_vec());
+        }
         self.profiler.end("logging", start);
         Ok(())
     }
 
-    /// Tells the loggers the resolved config.
-    pub fn log_params(&mut self, config: &Node) -> Result<()> {
-        self.loggers.iter_mut().try_for_each(|logger| logger.params(config))
+    /// The step just taken, now.
+    pub fn at(&self) -> At {
+        self.progress.now()
+    }
+
+    /// Tells the loggers what the run was started with.
+    pub fn log_params(&mut self, params: HyperParameters) {
+        self.loggers.params(params);
     }
 
     /// Waits for checkpoints and closes the loggers.
@@ -205,11 +206,10 @@ impl Trainer {
         if let Err(error) = self.settle_checkpoints() {
             tracing::error!("{error}");
         }
-        for logger in &mut self.loggers {
-            if let Err(error) = logger.finish(status) {
-                tracing::warn!("a logger could not be closed: {error}");
-            }
+        if let Some(best) = self.best() {
+            self.loggers.checkpoint(self.at(), best.path, Saved::Best);
         }
+        self.loggers.finish(status);
     }
 
     /// The callbacks' order of phases, for tests of the order.

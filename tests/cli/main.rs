@@ -1,5 +1,7 @@
 //! The binary as a user runs it, one file a topic.
 
+#[path = "../support/python.rs"]
+mod python;
 #[path = "../support/runner.rs"]
 mod runner;
 
@@ -8,8 +10,10 @@ mod data;
 mod errors;
 mod evaluate;
 mod interrupt;
+mod loggers;
 mod parity;
 mod resume;
+mod report;
 mod sweep;
 mod train;
 mod trainer;

@@ -14,11 +14,15 @@ use crate::cli::compose::Composed;
 use crate::config::{KeyPath, Node, emit};
 use crate::data::{DataContext, DataModule, Split};
 use crate::error::{Error, Result};
+use crate::loggers::JsonLines;
 use crate::nn::Dims;
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
+use crate::report::{self, provenance};
 use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
-use crate::train::{Best, Callback, Deterministic, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited};
+use crate::train::{
+    Best, Callback, Deterministic, HyperParameters, Logger, Status, StopFlag, Task, Trainer, TrainerArgs, limited,
+};
 
 /// A run that is ready to compute.
 pub struct Run {
@@ -164,9 +168,18 @@ impl Run {
         }
     }
 
-    /// Tells the loggers about the config.
-    pub fn log_params(&mut self) -> Result<()> {
-        self.trainer.log_params(&self.resolved)
+    /// Tells the loggers what the run was started with.
+    pub fn log_params(&mut self) {
+        let mut total = 0;
+        let mut trainable = 0;
+        for (_, tensor) in self.task.params().parameters() {
+            total += tensor.numel();
+            trainable += if tensor.requires_grad() { tensor.numel() } else { 0 };
+        }
+        // The names that the lightning-hydra-template gives them.
+        let facts = [("total", total), ("trainable", trainable), ("non_trainable", total - trainable)];
+        let facts = facts.map(|(name, count)| (format!("model/params/{name}"), json!(count)));
+        self.trainer.log_params(HyperParameters { config: self.resolved.clone(), facts: facts.to_vec() });
     }
 
     /// Records an event.
@@ -182,11 +195,7 @@ impl Run {
             (Err(_), _) => Status::Failed,
         };
         self.trainer.finish(status);
-        let name = match status {
-            Status::Interrupted => "interrupted",
-            Status::Failed => "failed",
-            Status::Finished | Status::Running => "finished",
-        };
+        let name = status.name();
         self.results.status = name.into();
         if let Err(error) = &outcome {
             self.results.reason = Some(error.to_string());
@@ -207,6 +216,11 @@ impl Run {
         self.results.duration_s = self.started.elapsed().as_secs_f64();
         self.results.write(&self.dir)?;
         self.events.record(name, json!({ "reason": self.results.reason }));
+        if !self.trainer.args.is_fast_dev_run()
+            && let Err(error) = report::write(self.dir.path())
+        {
+            tracing::warn!("the run's page cannot be made: {error}");
+        }
         outcome.map(|value| (value, self.results, self.dir))
     }
 }
@@ -305,6 +319,8 @@ impl Claimed<'_> {
             None => self.describe()?,
         };
         Results::new("running").write(self.dir)?;
+        let entries = provenance::entries(self.composed.job(), &resolved);
+        self.dir.write(provenance::FILE, &serde_json::to_string(&entries).unwrap_or_default())?;
         for (path, reason) in notes {
             tracing::info!("{path} {reason}");
         }
@@ -321,6 +337,11 @@ impl Claimed<'_> {
             callbacks = cx.build_all(plan.callbacks.values())?;
             if !args.is_fast_dev_run() && !args.barebones && args.logger != Some(false) {
                 loggers = cx.build_all(plan.loggers.values())?;
+                // Those whose values the run's page cannot read have a companion that it can.
+                let is_readable = loggers.iter().any(|logger| matches!(logger.name(), "CSVLogger" | "JsonLines"));
+                if !loggers.is_empty() && !is_readable {
+                    loggers.push(Box::new(JsonLines::new(self.dir.path().join("metrics.jsonl"))));
+                }
             }
         } else if args.is_fast_dev_run() {
             callbacks.clear();

@@ -54,7 +54,7 @@ fn carry_out(composed: &Composed, registry: &Registry, go_on: Option<GoOn>) -> R
         },
     )?;
     if run.trainer.args.enable_autolog_hparams != Some(false) {
-        run.log_params()?;
+        run.log_params();
     }
     let outcome = fit_and_test(&mut run, resume.as_ref());
     let stop = run.trainer.stop.clone();
