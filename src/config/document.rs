@@ -180,7 +180,11 @@ fn entry(item: Node) -> Result<Entry, Problem> {
             if path == "_self_" && package.is_some() {
                 return Err(Problem::new("`_self_` takes no package").from(&origin));
             }
-            Ok(Entry { kind: EntryKind::Config(path.to_owned()), package: package.map(str::to_owned).map(here), origin })
+            Ok(Entry {
+                kind: EntryKind::Config(path.to_owned()),
+                package: package.map(str::to_owned).map(here),
+                origin,
+            })
         }
         Value::Map(map) => {
             if map.len() > 1 {

@@ -7,6 +7,10 @@
 //!
 //! The reference is OmegaConf 2.3's grammar (`OmegaConfGrammarLexer.g4`, `OmegaConfGrammarParser.g4`).
 
+mod scan;
+
+use scan::*;
+
 use super::syntax::{Call, Element, Interpolation, Part, Reference, Step, Template};
 use crate::config::node::{Key, Value};
 

@@ -4,13 +4,13 @@ use super::*;
 
 /// Problems found on a walk, each once.
 #[derive(Default)]
-struct Report {
+pub(super) struct Report {
     failures: Vec<Failure>,
     seen: HashSet<*const Problem>,
 }
 
 impl Report {
-    fn add(&mut self, failure: Failure, path: &KeyPath) {
+    pub(super) fn add(&mut self, failure: Failure, path: &KeyPath) {
         if self.seen.insert(Rc::as_ptr(&failure)) {
             let failure = if failure.path.is_root() { Rc::new((*failure).clone().at(path.clone())) } else { failure };
             self.seen.insert(Rc::as_ptr(&failure));
@@ -18,7 +18,7 @@ impl Report {
         }
     }
 
-    fn finish<T>(self, value: T) -> Result<T, Problems> {
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
         Problems(self.failures.iter().map(|failure| (**failure).clone()).collect()).or(value)
     }
 }
@@ -34,7 +34,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn materialize(&self, value: &Resolved<'a>, origin: &Origin, report: &mut Report) -> Result<Node, Failure> {
+    pub(super) fn materialize(
+        &self,
+        value: &Resolved<'a>,
+        origin: &Origin,
+        report: &mut Report,
+    ) -> Result<Node, Failure> {
         match value {
             Resolved::Scalar(node) => Ok((*node).clone()),
             Resolved::Container(frame) => {
@@ -49,7 +54,7 @@ impl<'a> Session<'a> {
 
     /// A container with all that it holds, resolved. Failures of children are gathered; the container itself fails
     /// only when it is too deep, too large or part of itself.
-    fn container(&self, frame: &Rc<Frame<'a>>, report: &mut Report) -> Result<Node, Failure> {
+    pub(super) fn container(&self, frame: &Rc<Frame<'a>>, report: &mut Report) -> Result<Node, Failure> {
         let node = frame.node;
         if self.inside_reference.get() > 0 && self.building.borrow().iter().any(|&other| std::ptr::eq(other, node)) {
             let problem = self.problem(format!("`{}` would contain itself", frame.path()), &node.origin);
@@ -81,7 +86,7 @@ impl<'a> Session<'a> {
         built
     }
 
-    fn built(
+    pub(super) fn built(
         &self,
         child: &'a Node,
         key: Place<'a>,

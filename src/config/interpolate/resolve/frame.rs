@@ -48,13 +48,13 @@ impl<'a> Frame<'a> {
         Some(self.path())
     }
 
-    fn child_path(&self, key: Place) -> KeyPath {
+    pub(super) fn child_path(&self, key: Place) -> KeyPath {
         let mut path = self.path();
         path.0.extend(key.segment());
         path
     }
 
-    fn root(self: &Rc<Self>) -> Rc<Self> {
+    pub(super) fn root(self: &Rc<Self>) -> Rc<Self> {
         let mut frame = self;
         while let Some(parent) = &frame.parent {
             frame = parent;
@@ -64,7 +64,7 @@ impl<'a> Frame<'a> {
 }
 
 impl Place<'_> {
-    fn segment(&self) -> Option<Segment> {
+    pub(super) fn segment(&self) -> Option<Segment> {
         match self {
             Place::JobRoot | Place::FullRoot | Place::Made => None,
             Place::Hydra => Some(Segment::Key("hydra".into())),
@@ -74,7 +74,7 @@ impl Place<'_> {
     }
 }
 
-fn climb<'a>(container: &Rc<Frame<'a>>, dots: usize) -> Option<Rc<Frame<'a>>> {
+pub(super) fn climb<'a>(container: &Rc<Frame<'a>>, dots: usize) -> Option<Rc<Frame<'a>>> {
     let mut frame = container.clone();
     for _ in 1..dots {
         frame = frame.parent.clone()?;

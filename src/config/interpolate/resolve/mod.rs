@@ -16,12 +16,13 @@ mod reference;
 
 use build::Report;
 pub use frame::Frame;
+use frame::climb;
 pub(crate) use frame::{Place, python_index, split_path};
 
 use super::arena::Arena;
 use super::cache::SyntaxCache;
 use super::syntax::{Call, Element, Interpolation, Part, Reference, Step, Template};
-use crate::config::node::{Key, KeyPath, Map, Node, Origin, Segment, Value};
+use crate::config::node::{KeyPath, Map, Node, Origin, Segment, Value};
 use crate::config::problem::{Problem, Problems};
 use crate::config::resolvers::Resolvers;
 use crate::config::text::py_str;
@@ -509,4 +510,3 @@ fn chain(active: &[Active]) -> String {
     let links: Vec<String> = active.iter().map(|link| format!("{} = {}", link.path, link.text)).collect();
     links.join(" -> ")
 }
-

@@ -3,7 +3,7 @@
 use super::*;
 
 impl<'a> Session<'a> {
-    fn reference(
+    pub(super) fn reference(
         &self,
         reference: &Reference,
         holder: &Node,
@@ -38,7 +38,7 @@ impl<'a> Session<'a> {
         Ok(found)
     }
 
-    fn climb(
+    pub(super) fn climb(
         &self,
         container: &Rc<Frame<'a>>,
         dots: usize,
@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
     }
 
     /// The text of a path with computed steps.
-    fn computed_path(
+    pub(super) fn computed_path(
         &self,
         reference: &Reference,
         holder: &Node,
@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
         Ok(text)
     }
 
-    fn computed_name(
+    pub(super) fn computed_name(
         &self,
         inner: &Interpolation,
         holder: &Node,
@@ -99,7 +99,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn not_found(&self, text: &str, reference: &Reference, holder: &Node, container: &Rc<Frame<'a>>) -> Problem {
+    pub(super) fn not_found(
+        &self,
+        text: &str,
+        reference: &Reference,
+        holder: &Node,
+        container: &Rc<Frame<'a>>,
+    ) -> Problem {
         let problem = self.problem(format!("interpolation key `{text}` not found"), &holder.origin);
         if text == "hydra" || text.starts_with("hydra.") {
             let rest = text.strip_prefix("hydra.").unwrap_or("run.dir");
@@ -111,13 +117,13 @@ impl<'a> Session<'a> {
         };
         let steps: Vec<&str> =
             text.trim_start_matches('.').split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
-        match start.and_then(|start| super::nearest::nearest(start.node, &steps)) {
+        match start.and_then(|start| crate::config::interpolate::nearest::nearest(start.node, &steps)) {
             Some(help) => problem.help(help),
             None => problem,
         }
     }
 
-    fn child(&self, frame: &Rc<Frame<'a>>, step: &str) -> Result<Option<Resolved<'a>>, Failure> {
+    pub(super) fn child(&self, frame: &Rc<Frame<'a>>, step: &str) -> Result<Option<Resolved<'a>>, Failure> {
         match &frame.node.value {
             Value::Map(map) => {
                 if step == "hydra"
