@@ -5,11 +5,6 @@ use std::f64::consts::{LN_2, PI, SQRT_2};
 /// ln √(2π).
 pub const LN_SQRT_TAU: f64 = 0.918_938_533_204_672_8;
 
-/// The density at `z`.
-pub fn density(z: f64) -> f64 {
-    (-0.5 * z * z - LN_SQRT_TAU).exp()
-}
-
 /// The probability below `z`.
 pub fn below(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)
