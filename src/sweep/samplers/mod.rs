@@ -2,7 +2,9 @@
 //! it; what it keeps between calls only saves time.
 
 mod grid;
+mod normal;
 mod random;
+mod tpe;
 
 use super::random::Random;
 use super::space::SearchSpace;
@@ -10,7 +12,8 @@ use super::trial::{Direction, History, Params};
 use crate::error::Result;
 
 pub use grid::Grid;
-pub use random::{Uniform, draw};
+pub use random::{Uniform, draw, from_unit};
+pub use tpe::{Shape, Tpe};
 
 /// What a sampler is asked.
 #[derive(Clone, Copy)]

@@ -122,7 +122,7 @@ struct Planned {
 impl Sweeper for Planned {
     fn plan(self: Box<Self>, definition: &Definition) -> Result<Search> {
         let OptunaSweeper { conditions, constraints, .. } = self.args;
-        let sampler = self.sampler.unwrap_or_else(|| SamplerPlan::any(None, crate::sweep::samplers::Uniform));
+        let sampler = self.sampler.unwrap_or_else(|| SamplerPlan::any(None, crate::sweep::samplers::Tpe::default()));
         let seed = sampler.seed.unwrap_or(0);
         let space = definition.space(&Restrictions { conditions, constraints }, seed)?;
         let directions = self.args.direction.as_slice().to_vec();

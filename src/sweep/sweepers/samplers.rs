@@ -2,7 +2,7 @@
 
 use crate::config::Problem;
 use crate::prelude::*;
-use crate::sweep::samplers::{Grid, Sampler, Uniform};
+use crate::sweep::samplers::{Grid, Sampler, Shape, Tpe, Uniform};
 use crate::sweep::space::{MOST, SearchSpace};
 use crate::sweep::trial::Direction;
 
@@ -103,7 +103,121 @@ impl Component for GridSampler {
     }
 }
 
+/// The tree-structured Parzen estimator: points that are likely among the best trials and unlikely among the others.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TpeSampler {
+    /// What makes the numbers; the same seed gives the same trials. 0 when not given.
+    #[serde(default)]
+    seed: Option<u64>,
+    /// Whether each estimator has a kernel for the prior. Always; Optuna no longer knows an estimator without it.
+    #[serde(default)]
+    consider_prior: Option<bool>,
+    /// The weight of the prior, in observations.
+    #[serde(default = "one")]
+    prior_weight: f64,
+    /// Whether bandwidths have a lower bound that shrinks with the number of trials.
+    #[serde(default = "yes")]
+    consider_magic_clip: bool,
+    /// Whether the ends of a range count as neighbours of the outermost trials.
+    #[serde(default)]
+    consider_endpoints: bool,
+    /// How many trials are drawn at random before it learns.
+    #[serde(default = "ten")]
+    n_startup_trials: usize,
+    /// How many points are drawn to choose from.
+    #[serde(default = "twenty_four")]
+    n_ei_candidates: usize,
+    /// Whether parameters are estimated together; when not given, with one objective and not with several.
+    #[serde(default)]
+    multivariate: Option<bool>,
+    /// Parameters under the same condition are estimated together in any case.
+    #[serde(default)]
+    #[allow(dead_code, reason = "accepted for compatibility")]
+    group: Option<bool>,
+    /// Whether running trials count among the worse, so that jobs side by side try different things.
+    #[serde(default = "yes")]
+    constant_liar: bool,
+    /// A Python function.
+    #[serde(default)]
+    gamma: Option<String>,
+    /// A Python function.
+    #[serde(default)]
+    weights: Option<String>,
+    /// A Python function.
+    #[serde(default)]
+    constraints_func: Option<String>,
+    /// There is nothing to warn about.
+    #[serde(default)]
+    #[allow(dead_code, reason = "accepted for compatibility")]
+    warn_independent_sampling: Option<bool>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ten() -> usize {
+    10
+}
+
+fn twenty_four() -> usize {
+    24
+}
+
+/// Refuses arguments that are Python functions.
+fn no_functions(check: &mut Check, arguments: &[(&str, &Option<String>)], help: &str) {
+    for (name, value) in arguments {
+        if value.is_some() {
+            check.problem(name, format!("`{name}` is a Python function, which this program does not call")).help =
+                Some(help.to_owned());
+        }
+    }
+}
+
+impl Component for TpeSampler {
+    type Kind = SamplerKind;
+    const TARGETS: &'static [&'static str] = &["optuna.samplers.TPESampler"];
+
+    fn check(&self, check: &mut Check) {
+        if self.consider_prior == Some(false) {
+            check.problem("consider_prior", "an estimator without its prior is not supported").help =
+                Some("lower prior_weight instead".into());
+        }
+        if self.prior_weight < 0.0 || !self.prior_weight.is_finite() {
+            check.problem("prior_weight", "a weight is at least 0");
+        }
+        if self.n_ei_candidates == 0 {
+            check.problem("n_ei_candidates", "at least one candidate has to be drawn");
+        }
+        let functions = [("gamma", &self.gamma), ("weights", &self.weights)];
+        no_functions(check, &functions, "set it to null: the default of Optuna is what is used");
+        let functions = [("constraints_func", &self.constraints_func)];
+        no_functions(check, &functions, "write hydra.sweeper.outcome_constraints, such as test/loss <= 0.3");
+    }
+
+    fn build(self, _: &mut Build) -> Result<SamplerPlan> {
+        let tpe = Tpe {
+            n_startup_trials: self.n_startup_trials,
+            n_ei_candidates: self.n_ei_candidates,
+            shape: Shape {
+                prior_weight: self.prior_weight,
+                magic_clip: self.consider_magic_clip,
+                endpoints: self.consider_endpoints,
+            },
+            multivariate: self.multivariate,
+            constant_liar: self.constant_liar,
+        };
+        Ok(SamplerPlan::any(self.seed, tpe))
+    }
+}
+
 pub(super) fn register(registry: &mut Registry) {
     registry.add::<RandomSampler>();
     registry.add::<GridSampler>();
+    registry.add::<TpeSampler>();
 }
