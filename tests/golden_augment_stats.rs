@@ -71,8 +71,7 @@ fn with_choices(case: &Case, name: &str) -> Value {
 }
 
 fn transform(registry: &Registry, case: &Case, name: &str) -> Result<Got> {
-    let transform =
-        golden::component::<transforms::TransformKind>(registry, &case.target, &with_choices(case, name))?;
+    let transform = golden::component::<transforms::TransformKind>(registry, &case.target, &with_choices(case, name))?;
     let end = |i: usize, default: f64| golden::number(&case.args["scale"][i]).unwrap_or(default);
     let scale = [end(0, 0.08), end(1, 1.0)];
     let mut samples = Samples::default();

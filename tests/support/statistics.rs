@@ -157,8 +157,21 @@ fn colour(op: &Op) -> Option<(&'static str, f64)> {
 }
 
 const AUGMENTATIONS: [&str; 15] = [
-    "Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast",
-    "Sharpness", "Posterize", "Solarize", "AutoContrast", "Equalize", "Invert",
+    "Identity",
+    "ShearX",
+    "ShearY",
+    "TranslateX",
+    "TranslateY",
+    "Rotate",
+    "Brightness",
+    "Color",
+    "Contrast",
+    "Sharpness",
+    "Posterize",
+    "Solarize",
+    "AutoContrast",
+    "Equalize",
+    "Invert",
 ];
 
 /// Counts an operation under its name in the automatic augmentations. Those of magnitude 0 along x and y are the same
