@@ -35,8 +35,19 @@ impl Boxes {
                 self.each(|[x1, y1, x2, y2]| [x1 * x, y1 * y, x2 * x, y2 * y]);
             }
             Op::Rotate { angle, expand, center, .. } => {
-                let (matrix, _) = rotation(*angle, before, *center, *expand);
-                self.hull(Map::Affine(inverse(matrix)));
+                let (matrix, _) = rotation(*angle, before, *center, false);
+                let map = Map::Affine(inverse(matrix));
+                let mut offset = [0.0; 2];
+                if *expand {
+                    // Boxes keep fractions: the rotated picture's own corner becomes the origin, and only the size of
+                    // the picture is rounded.
+                    let (width, height) = (f64::from(width), f64::from(height));
+                    let corners = [(0.0, 0.0), (width, 0.0), (width, height), (0.0, height)];
+                    let corners = corners.map(|(x, y)| warp::mapped(map, x, y));
+                    let least = |of: fn(&(f64, f64)) -> f64| corners.iter().map(of).fold(f64::INFINITY, f64::min);
+                    offset = [least(|c| c.0), least(|c| c.1)];
+                }
+                self.hull_from(map, offset);
             }
             Op::Affine { angle, translate, scale, shear, center, .. } => {
                 let center = center.unwrap_or([before.width as f64 * 0.5, before.height as f64 * 0.5]);
@@ -54,12 +65,18 @@ impl Boxes {
 
     /// Each box becomes the upright hull of its mapped corners.
     fn hull(&mut self, map: Map) {
+        self.hull_from(map, [0.0; 2]);
+    }
+
+    /// As [`Boxes::hull`], with the origin moved to a point.
+    fn hull_from(&mut self, map: Map, [left, top]: [f64; 2]) {
         self.each(|[x1, y1, x2, y2]| {
             let corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)];
             let corners = corners.map(|(x, y)| warp::mapped(map, f64::from(x), f64::from(y)));
             let least = |of: fn(&(f64, f64)) -> f64| corners.iter().map(of).fold(f64::INFINITY, f64::min) as f32;
             let most = |of: fn(&(f64, f64)) -> f64| corners.iter().map(of).fold(f64::NEG_INFINITY, f64::max) as f32;
-            [least(|c| c.0), least(|c| c.1), most(|c| c.0), most(|c| c.1)]
+            let (left, top) = (left as f32, top as f32);
+            [least(|c| c.0) - left, least(|c| c.1) - top, most(|c| c.0) - left, most(|c| c.1) - top]
         });
         self.clamp();
     }

@@ -25,15 +25,20 @@ impl Component for ToTensor {
 
 /// Does nothing: pictures are tensors of bytes when they reach the network unless something makes them floats.
 ///
-/// Mirrors `torchvision.transforms.PILToTensor` and `torchvision.transforms.v2.ToImage`.
+/// Mirrors `torchvision.transforms.PILToTensor`, and of `torchvision.transforms.v2` `ToImage`, `ToPureTensor` and
+/// `Identity`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PilToTensor {}
 
 impl Component for PilToTensor {
     type Kind = TransformKind;
-    const TARGETS: &'static [&'static str] =
-        &["torchvision.transforms.PILToTensor", "torchvision.transforms.v2.ToImage"];
+    const TARGETS: &'static [&'static str] = &[
+        "torchvision.transforms.PILToTensor",
+        "torchvision.transforms.v2.ToImage",
+        "torchvision.transforms.v2.ToPureTensor",
+        "torchvision.transforms.v2.Identity",
+    ];
     fn build(self, _: &mut Build) -> Result<Box<dyn Transform>> {
         Ok(Box::new(Fixed(Op::Identity)))
     }

@@ -201,9 +201,18 @@ pub fn resize(image: &Image, height: usize, width: usize, interpolation: Interpo
     }
 }
 
+/// The pixel under each new pixel's centre. Pillow adds the step up; where a centre falls between two pixels, the
+/// rounding of that sum decides which one it is.
 fn nearest(from: usize, to: usize) -> Vec<usize> {
-    let scale = from as f64 / to as f64;
-    (0..to).map(|i| (((i as f64 + 0.5) * scale) as usize).min(from - 1)).collect()
+    let step = from as f64 / to as f64;
+    let mut centre = 0.5 * step;
+    (0..to)
+        .map(|_| {
+            let pixel = (centre as usize).min(from - 1);
+            centre += step;
+            pixel
+        })
+        .collect()
 }
 
 /// As [`resize`], of floats, as `torch.nn.functional.interpolate` does it.

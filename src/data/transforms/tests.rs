@@ -83,3 +83,24 @@ fn wrong_order_says_what_to_do() {
     let error = pipeline(&[to_tensor, normalize, gray]).run(ramp(3, 3), KEY).unwrap_err().to_string();
     assert!(error.starts_with("Grayscale acts on 8-bit pictures"), "{error}");
 }
+
+/// Pillow 13: where a centre falls between two pixels, the rounding of the summed step decides.
+#[test]
+fn nearest_neighbours_are_pillow_s() {
+    let image = Image::new(6, 1, 1, (0..6).collect()).unwrap();
+    let resized = resample::resize(&image, 1, 9, Interpolation::Nearest);
+    assert_eq!(resized.data, [0, 1, 1, 2, 2, 3, 4, 5, 5]);
+}
+
+/// torchvision 0.26, `v2.RandomRotation([20, 20], expand=True)` of a box in a picture of 37 x 53.
+#[test]
+fn boxes_in_an_expanded_rotation() {
+    let canvas = Canvas { height: 37, width: 53, channels: 3 };
+    let fill = Fill::default();
+    let op = Op::Rotate { angle: 20.0, interpolation: Interpolation::Nearest, expand: true, center: None, fill };
+    let moved = Boxes { boxes: vec![[5.0, 6.0, 20.0, 16.0]], canvas }.apply(&op);
+    assert_eq!((moved.canvas.height, moved.canvas.width), (53, 63));
+    for (got, want) in moved.boxes[0].iter().zip([6.7506, 16.9248, 24.2662, 31.4520]) {
+        assert!((got - want).abs() < 1e-3, "{:?}", moved.boxes);
+    }
+}

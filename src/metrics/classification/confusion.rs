@@ -227,7 +227,8 @@ fn jaccard(matrix: &Tensor, binary: bool, average: Average, ignore: Option<i64>,
         let both = sum(matrix, 0, false) + &support;
         (shared.copy(), &both - shared, support, both.ne(0).to_kind(Kind::Double))
     };
-    let ignored = ignore.filter(|i| (0..matrix.size()[0]).contains(i));
+    // Labels have no class that could be left out.
+    let ignored = ignore.filter(|i| !multilabel && (0..matrix.size()[0]).contains(i));
     if average == Average::Micro {
         let left_out = ignored.map_or(0.0, |i| union.double_value(&[i]));
         return divide(&shared.sum(None::<Kind>), &(union.sum(None::<Kind>) - left_out), zero_division);

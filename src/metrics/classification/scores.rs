@@ -7,7 +7,7 @@ use super::stat_scores::{Score, StatScores};
 use super::{Average, Multidim, Task, TaskName, check_classes, check_labels, check_task, check_zero_division};
 use super::{half, macro_, micro, one};
 use crate::metrics::args::{Arguments, metrics};
-use crate::registry::{Check, Fraction, Positive, Registry};
+use crate::registry::{Check, Fraction, Ignored, Positive, Registry};
 
 fn unit() -> Positive {
     Positive(1.0)
@@ -201,7 +201,12 @@ scores! {
     MultilabelAccuracy ["torchmetrics.classification.MultilabelAccuracy"];
     wrapper lead {}
     lead {}
-    tail {}
+    tail {
+        /// No effect on this score; torchmetrics takes it too.
+        #[serde(default)]
+        #[allow(dead_code, reason = "accepted because torchmetrics has it")]
+        zero_division: Ignored,
+    }
     check |_args, _cx| ();
     score |_args| Score::Accuracy;
 
@@ -279,7 +284,12 @@ scores! {
     MultilabelSpecificity ["torchmetrics.classification.MultilabelSpecificity"];
     wrapper lead {}
     lead {}
-    tail {}
+    tail {
+        /// No effect on this score; torchmetrics takes it too.
+        #[serde(default)]
+        #[allow(dead_code, reason = "accepted because torchmetrics has it")]
+        zero_division: Ignored,
+    }
     check |_args, _cx| ();
     score |_args| Score::Specificity;
 
@@ -291,12 +301,13 @@ scores! {
     wrapper lead {}
     lead {}
     tail {
-        /// What 0/0 gives: 0 or 1.
+        /// No effect on this score; torchmetrics takes it too.
         #[serde(default)]
-        zero_division: f64,
+        #[allow(dead_code, reason = "accepted because torchmetrics has it")]
+        zero_division: Ignored,
     }
-    check |args, cx| check_zero_division(cx, args.zero_division);
-    score |args| Score::NegativePredictive { zero_division: args.zero_division };
+    check |_args, _cx| ();
+    score |_args| Score::NegativePredictive;
 
     "Hamming distance, the share of wrong predictions"
     HammingDistance ["torchmetrics.HammingDistance", "torchmetrics.classification.HammingDistance"],
@@ -305,7 +316,12 @@ scores! {
     MultilabelHammingDistance ["torchmetrics.classification.MultilabelHammingDistance"];
     wrapper lead {}
     lead {}
-    tail {}
+    tail {
+        /// No effect on this score; torchmetrics takes it too.
+        #[serde(default)]
+        #[allow(dead_code, reason = "accepted because torchmetrics has it")]
+        zero_division: Ignored,
+    }
     check |_args, _cx| ();
     score |_args| Score::Hamming;
 
@@ -316,7 +332,12 @@ scores! {
     MultilabelStatScores ["torchmetrics.classification.MultilabelStatScores"];
     wrapper lead {}
     lead {}
-    tail {}
+    tail {
+        /// No effect on this score; torchmetrics takes it too.
+        #[serde(default)]
+        #[allow(dead_code, reason = "accepted because torchmetrics has it")]
+        zero_division: Ignored,
+    }
     check |_args, _cx| ();
     score |_args| Score::Counts;
 }

@@ -24,7 +24,7 @@ pub enum Score {
     /// tn / (tn + fp).
     Specificity,
     /// tn / (tn + fn).
-    NegativePredictive { zero_division: f64 },
+    NegativePredictive,
     /// 1 - accuracy.
     Hamming,
 }
@@ -133,7 +133,7 @@ impl StatScores {
             Score::Precision { zero_division } => divide(tp, &(tp + fp), zero_division),
             Score::Recall { zero_division } => divide(tp, &(tp + missed), zero_division),
             Score::Specificity => divide(tn, &(tn + fp), 0.0),
-            Score::NegativePredictive { zero_division } => divide(tn, &(tn + missed), zero_division),
+            Score::NegativePredictive => divide(tn, &(tn + missed), 0.0),
             Score::FBeta { beta, zero_division } => {
                 let square = beta * beta;
                 let weighted = tp * (1.0 + square);

@@ -9,8 +9,8 @@ use crate::config::node::{Key, KeyPath, Node, Segment};
 pub struct Frame<'a> {
     /// The mapping or list.
     pub node: &'a Node,
-    key: Place<'a>,
-    parent: Option<Rc<Frame<'a>>>,
+    pub(super) key: Place<'a>,
+    pub(super) parent: Option<Rc<Frame<'a>>>,
 }
 
 /// A node's name in its parent.
