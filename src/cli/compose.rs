@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::Args;
 use super::command::Command;
 use crate::config::{
-    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides,
+    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, Value, emit, overrides,
 };
 use crate::error::{Error, Result};
 use crate::run::RunDir;
@@ -154,7 +154,8 @@ impl Request {
 
 fn facts(command: Command) -> Facts {
     // What only looks at a config shows it as a training run would see it.
-    let name = if command.evaluates() { command.name() } else { Command::Train.name() };
+    let own = command.evaluates() || command == Command::Tune;
+    let name = if own { command.name() } else { Command::Train.name() };
     Facts { name: name.to_owned(), ..Facts::default() }
 }
 
@@ -188,6 +189,16 @@ impl Composed {
     /// The composed config.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The config with values that the program has chosen.
+    pub fn with(&self, values: &[(String, Value)]) -> Composed {
+        let mut config = self.config.clone();
+        for (path, value) in values {
+            let shown = crate::config::text::py_str(&Node::program(value.clone()));
+            config.set_job(path, value.clone(), format!("{path}={shown}"));
+        }
+        Composed { config, run_dir: self.run_dir.clone() }
     }
 
     /// The folder that the run asks for, absolute; it may be taken.

@@ -13,11 +13,13 @@ mod step;
 mod stop;
 mod task;
 mod trainer;
+pub mod tune;
 
 pub use args::limited;
 pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, MaxTime, Precision, TrainerArgs, TrainerKind};
 pub use backbone::backbone;
 pub use callback::{Best, Callback, CallbackKind, Cx, MetricStore, Phase, Progress, Request};
+pub use profile::{AdvancedProfiler, Profiling, SimpleProfiler};
 pub use log::{Log, LogTo};
 pub use logger::{Logger, LoggerKind, Status};
 pub use stop::{StopFlag, StopReason};

@@ -14,10 +14,14 @@ impl Trainer {
         self.batch = index as usize;
         self.hook(task, |callback, cx| callback.on_train_batch_start(cx))?;
         let samples = batch.len();
+        let whole = self.profiler.start();
+        let start = self.profiler.start();
         let batch = batch.to_device(self.device)?;
+        self.profiler.end("to device", start);
         let window = self.accumulate;
         let (epoch, log, anomaly) = (self.progress.epoch, &mut self.log, self.args.detect_anomaly);
         log.set_batch_size(samples);
+        let (keeps_loss, last_loss) = (self.keeps_loss, &mut self.last_loss);
         let profiler = &mut self.profiler;
         guard(|| {
             let start = profiler.start();
@@ -25,6 +29,9 @@ impl Trainer {
             profiler.end("forward", start);
             if anomaly && !loss.isfinite().all().f_int64_value(&[]).is_ok_and(|finite| finite == 1) {
                 return Err(Error::failed(format!("the loss is {}", loss.double_value(&[]))));
+            }
+            if keeps_loss {
+                *last_loss = Some(loss.detach());
             }
             let loss = if window > 1 { loss / window as f64 } else { loss };
             let start = profiler.start();
@@ -51,6 +58,7 @@ impl Trainer {
             }
         }
         self.hook(task, |callback, cx| callback.on_train_batch_end(cx))?;
+        self.profiler.end("training batch", whole);
         self.carry_out(task)
     }
 
@@ -85,7 +93,7 @@ impl Trainer {
     /// metric (`by_metric`) after the callbacks have heard of the epoch's end, all others before.
     pub(super) fn step_schedule(&mut self, each_step: bool, by_metric: bool) -> Result<()> {
         let Some(optimizers) = &mut self.optimizers else { return Ok(()) };
-        let Some(Schedule { scheduler, each_step: by_step, frequency, monitor, strict }) = &mut optimizers.schedule
+        let Some(Schedule { scheduler, each_step: by_step, frequency, monitor, strict, .. }) = &mut optimizers.schedule
         else {
             return Ok(());
         };

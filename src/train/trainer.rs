@@ -36,9 +36,13 @@ pub struct Trainer {
     pub(super) optimizers: Option<Optimizers>,
     /// Over how many batches gradients are summed in this epoch.
     pub(super) accumulate: u64,
+    /// Whether steps keep their loss, for the tuner.
+    pub(super) keeps_loss: bool,
+    pub(super) last_loss: Option<tch::Tensor>,
     pub(super) batches: usize,
     pub(super) batch: usize,
     pub(super) sanity_checking: bool,
+    pub(super) averaged: bool,
     pub(super) validates: bool,
     pub(super) started: Instant,
     pub(super) profiler: Profiler,
@@ -73,6 +77,7 @@ macro_rules! cx {
             batches: $trainer.batches,
             batch: $trainer.batch,
             sanity_checking: $trainer.sanity_checking,
+            averaged: $trainer.averaged,
             validates: $trainer.validates,
             stop: &$trainer.stop,
             run_dir: $trainer.run_dir.as_deref(),
@@ -93,7 +98,7 @@ impl Trainer {
         stop: StopFlag,
     ) -> Self {
         callbacks.sort_by_key(|callback| callback.phase());
-        let profiler = Profiler::new(args.profiler.is_some());
+        let profiler = Profiler::new(args.profiling.clone());
         let accumulate = args.accumulate_grad_batches;
         Trainer {
             args,
@@ -108,9 +113,12 @@ impl Trainer {
             log: Log::default(),
             optimizers: None,
             accumulate,
+            keeps_loss: false,
+            last_loss: None,
             batches: 0,
             batch: 0,
             sanity_checking: false,
+            averaged: false,
             validates: false,
             started: Instant::now(),
             profiler,

@@ -9,3 +9,4 @@ pub mod run;
 pub mod schema;
 pub mod sweep;
 pub mod train;
+pub mod tune;

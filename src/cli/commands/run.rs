@@ -32,6 +32,8 @@ pub struct Run {
     pub settings: Settings,
     /// How it is going so far; written at the end.
     pub results: Results,
+    /// The seed that it was given, or has drawn.
+    pub seed: u32,
     events: Events,
     started: Instant,
     resolved: Node,
@@ -139,7 +141,7 @@ impl Run {
                     ("runner_version".into(), env!("CARGO_PKG_VERSION").into()),
                 ];
                 let results = Results::new("running");
-                Ok(Run { task, data, trainer, dir, settings, results, events, started, resolved })
+                Ok(Run { task, data, trainer, dir, settings, results, seed, events, started, resolved })
             }
         }
     }
@@ -147,6 +149,22 @@ impl Run {
     /// Tells the loggers about the config.
     pub fn log_params(&mut self) -> Result<()> {
         self.trainer.log_params(&self.resolved)
+    }
+
+    /// Goes on with another config in the same folder: its network and data are made anew, from the seed.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the config.
+    pub fn adopt(&mut self, composed: &Composed, registry: &Registry) -> Result<()> {
+        let prepared = Prepared::new(composed, registry, false)?;
+        (self.task, self.data) = (prepared.task, prepared.data);
+        self.resolved = composed.resolve(self.dir.path())?;
+        for (name, value) in &mut self.trainer.checkpoint_info {
+            if name == "config" {
+                *value = emit::to_yaml(composed.job());
+            }
+        }
+        composed.write_snapshot(&self.dir)
     }
 
     /// Records an event.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::checkpoints;
+use super::{checkpoints, tune};
 use super::run::{Run, Wanted, shown};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
@@ -36,8 +36,10 @@ pub fn train(composed: &Composed, registry: &Registry) -> Result<i32> {
             },
         },
     )?;
-    run.log_params()?;
-    let outcome = fit_and_test(&mut run, resume.as_ref());
+    let outcome = tune::before_training(&mut run, composed, registry).and_then(|()| {
+        run.log_params()?;
+        fit_and_test(&mut run, resume.as_ref())
+    });
     let (status, results, dir) = run.finish(outcome)?;
     println!("{}", summary(&results, dir.path()));
     Ok(if status == Status::Interrupted { INTERRUPTED } else { 0 })
