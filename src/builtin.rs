@@ -10,6 +10,7 @@ impl Registry {
         registry.add::<crate::train::SimpleProfiler>();
         registry.add::<crate::train::AdvancedProfiler>();
         registry.add::<crate::train::tune::TunerArgs>();
+        crate::sweep::sweepers::register(&mut registry);
         crate::tasks::register(&mut registry);
         crate::nn::register(&mut registry);
         crate::losses::register(&mut registry);
