@@ -3,6 +3,7 @@
 #[path = "../support/runner.rs"]
 mod runner;
 
+mod callbacks;
 mod config;
 mod data;
 mod errors;
@@ -11,3 +12,4 @@ mod interrupt;
 mod parity;
 mod sweep;
 mod train;
+mod tune;
