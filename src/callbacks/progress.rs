@@ -97,11 +97,10 @@ impl Shown {
         if self.args.refresh_rate == 0 || !std::io::stderr().is_terminal() {
             return None;
         }
-        let target = ProgressDrawTarget::stderr_with_hz(15);
-        let columns = target.width().unwrap_or(80);
-        let screen = self.screen.get_or_insert_with(|| MultiProgress::with_draw_target(target));
+        let target = || ProgressDrawTarget::stderr_with_hz(15);
+        let screen = self.screen.get_or_insert_with(|| MultiProgress::with_draw_target(target()));
         let bar = screen.add(Bar::new(batches as u64));
-        if let Ok(style) = ProgressStyle::with_template(template(columns)) {
+        if let Ok(style) = ProgressStyle::with_template(template(console::Term::stderr().size().1)) {
             let rate = |state: &ProgressState, out: &mut dyn Write| {
                 let _ = write!(out, "{:.1} it/s", state.per_sec());
             };
