@@ -7,6 +7,9 @@ impl Registry {
     pub fn builtin() -> Self {
         let mut registry = Registry::new();
         registry.add::<crate::train::TrainerArgs>();
+        registry.add::<crate::train::SimpleProfiler>();
+        registry.add::<crate::train::AdvancedProfiler>();
+        registry.add::<crate::train::tune::TunerArgs>();
         crate::sweep::sweepers::register(&mut registry);
         crate::tasks::register(&mut registry);
         crate::nn::register(&mut registry);

@@ -40,6 +40,19 @@ fn a_crate_of_its_own_trains_its_own_components() {
     let accuracy = text.split("test/acc: ").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
     assert!(accuracy.is_some_and(|accuracy| accuracy > 0.95), "{text}");
 
+    let stopped = run(&[
+        "train",
+        "data=moons",
+        "model=two_layers",
+        "trainer.max_epochs=20",
+        "trainer.min_epochs=null",
+        "+callbacks.limit={_target_: moons.callbacks.StepLimit, steps: 10}",
+        "hydra.run.dir=stopped",
+    ]);
+    assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
+    let results = std::fs::read_to_string(copy.path().join("stopped/results.json")).unwrap();
+    assert!(results.contains("10 steps are enough") && results.contains("\"steps\": 10,"), "{results}");
+
     let refused = run(&["train", "data=moons", "model=two_layers", "data.points=1", "model.net.width=wide"]);
     let error = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2));

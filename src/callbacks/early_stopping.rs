@@ -167,7 +167,7 @@ impl Callback for EarlyStopping {
     }
 
     fn on_eval_end(&mut self, split: Split, cx: &mut Cx) -> Result<()> {
-        let here = split == Split::Val && !cx.sanity_checking && !self.at_train_epoch_end(cx);
+        let here = split == Split::Val && !cx.sanity_checking && !cx.averaged && !self.at_train_epoch_end(cx);
         if here { self.check(cx) } else { Ok(()) }
     }
 }

@@ -1,11 +1,18 @@
 //! Callbacks: what listens to the loops.
 
+mod accumulation;
+mod averaging;
 mod checkpoint;
+mod device_stats;
+mod duration;
 mod early_stopping;
 mod filename;
+mod finetuning;
 mod lr_monitor;
+mod on_exception;
 mod progress;
 mod summary;
+mod timer;
 
 use crate::registry::Registry;
 
@@ -20,7 +27,44 @@ pub fn register(registry: &mut Registry) {
     registry.add::<lr_monitor::LearningRateMonitor>();
     registry.add::<progress::ProgressBar>();
     registry.add::<summary::ModelSummary>();
+    registry.add::<averaging::StochasticWeightAveraging>();
+    registry.add::<averaging::EmaWeightAveraging>();
+    registry.add::<averaging::WeightAveraging>();
+    registry.add::<finetuning::BackboneFinetuning>();
+    registry.add::<finetuning::ProgressiveUnfreeze>();
+    registry.add::<accumulation::GradientAccumulationScheduler>();
+    registry.add::<timer::Timer>();
+    registry.add::<device_stats::DeviceStatsMonitor>();
+    registry.add::<on_exception::OnExceptionCheckpoint>();
+    for (target, why) in REFUSED {
+        registry.refuse(target, why);
+    }
 }
+
+/// Lightning's callbacks that are none here, and what to use instead.
+const REFUSED: [(&str, &str); 9] = [
+    (
+        "lightning.pytorch.callbacks.LambdaCallback",
+        "it is made of Python functions; write a callback in a crate of your own (`runner::train::Callback`)",
+    ),
+    (
+        "lightning.pytorch.callbacks.BaseFinetuning",
+        "it is a base class for Python; use BackboneFinetuning or runner.callbacks.ProgressiveUnfreeze",
+    ),
+    (
+        "lightning.pytorch.callbacks.BasePredictionWriter",
+        "it is a base class for Python; `runner predict` writes predictions as CSV",
+    ),
+    ("lightning.pytorch.callbacks.BatchSizeFinder", "use tune=true with tuner.batch_size, or `runner tune`"),
+    ("lightning.pytorch.callbacks.LearningRateFinder", "use tune=true with tuner.learning_rate, or `runner tune`"),
+    ("lightning.pytorch.callbacks.ModelPruning", "pruning is not there; train a smaller network"),
+    (
+        "lightning.pytorch.callbacks.SpikeDetection",
+        "use trainer.detect_anomaly=true, or EarlyStopping with divergence_threshold",
+    ),
+    ("lightning.pytorch.callbacks.ThroughputMonitor", "the progress bar and trainer.profiler=simple show the speed"),
+    ("lightning.pytorch.callbacks.Checkpoint", "it is a base class for Python; use ModelCheckpoint"),
+];
 
 /// Whether less or more of a metric is better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]

@@ -1,9 +1,10 @@
 //! The progress bar; quiet when the output is not a terminal.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar as Bar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar as Bar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::data::Split;
 use crate::prelude::*;
@@ -63,49 +64,76 @@ impl Component for ProgressBar {
     ];
 
     fn build(self, _: &mut Build) -> Result<Box<dyn Callback>> {
-        Ok(Box::new(Shown { args: self, train: None, eval: None }))
+        Ok(Box::new(Shown { args: self, screen: None, train: None, eval: None }))
     }
 }
 
 impl ProgressBar {
     /// The callback itself, for when none is configured.
     pub fn callback(self) -> Box<dyn Callback> {
-        Box::new(Shown { args: self, train: None, eval: None })
+        Box::new(Shown { args: self, screen: None, train: None, eval: None })
     }
 }
 
 struct Shown {
     args: ProgressBar,
+    /// What draws the bars and keeps log lines above them, while there are bars.
+    screen: Option<MultiProgress>,
     train: Option<Bar>,
     eval: Option<Bar>,
 }
 
+/// The look of a bar in a terminal so many columns wide: metrics matter more than the bar.
+fn template(columns: u16) -> &'static str {
+    match columns {
+        110.. => "{prefix} {bar:24.cyan/dim} {pos}/{len} {elapsed}<{eta} {rate} {msg}",
+        70.. => "{prefix} {bar:10.cyan/dim} {pos}/{len} {elapsed}<{eta} {rate} {msg}",
+        _ => "{prefix} {pos}/{len} <{eta} {msg}",
+    }
+}
+
 impl Shown {
-    fn start(&self, label: String, batches: usize) -> Option<Bar> {
+    fn start(&mut self, label: String, batches: usize) -> Option<Bar> {
         if self.args.refresh_rate == 0 || !std::io::stderr().is_terminal() {
             return None;
         }
-        let bar = Bar::with_draw_target(Some(batches as u64), ProgressDrawTarget::stderr_with_hz(15));
-        let template = "{prefix} {bar:24.cyan/dim} {pos}/{len} {elapsed} < {eta}, {per_sec} {msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸─"));
+        let target = || ProgressDrawTarget::stderr_with_hz(15);
+        let screen = self.screen.get_or_insert_with(|| MultiProgress::with_draw_target(target()));
+        let bar = screen.add(Bar::new(batches as u64));
+        if let Ok(style) = ProgressStyle::with_template(template(console::Term::stderr().size().1)) {
+            let rate = |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{:.1} it/s", state.per_sec());
+            };
+            bar.set_style(style.progress_chars("━╸─").with_key("rate", rate));
         }
         bar.set_prefix(label);
-        let printer = bar.clone();
-        console_through(Some(Box::new(move |line| printer.println(line))));
+        let printer = screen.clone();
+        console_through(Some(Box::new(move |line| {
+            let _ = printer.println(line);
+        })));
         Some(bar)
     }
 
-    fn finish(&self, bar: Option<Bar>) {
-        console_through(None);
-        if let Some(bar) = bar {
-            if self.args.leave { bar.finish() } else { bar.finish_and_clear() }
+    /// Takes a bar off the screen, or leaves it there; without bars log lines go their own way again.
+    fn finish(&mut self, bar: Option<Bar>) {
+        let Some(bar) = bar else { return };
+        if self.args.leave {
+            bar.finish();
+        } else {
+            bar.finish_and_clear();
+            if let Some(screen) = &self.screen {
+                screen.remove(&bar);
+            }
+        }
+        if self.train.is_none() && self.eval.is_none() {
+            console_through(None);
+            self.screen = None;
         }
     }
 }
 
 fn show(bar: &Bar, values: &[(&str, f64)]) {
-    let text: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {value:.4}")).collect();
+    let text: Vec<String> = values.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
     bar.set_message(text.join("  "));
 }
 
@@ -172,10 +200,15 @@ impl Callback for Shown {
         Ok(())
     }
 
+    /// A run that is stopped within an epoch leaves no bar behind.
+    fn on_train_end(&mut self, cx: &mut Cx) -> Result<()> {
+        self.on_exception(cx)
+    }
+
     fn on_exception(&mut self, _: &mut Cx) -> Result<()> {
-        for bar in [self.train.take(), self.eval.take()] {
-            self.finish(bar);
-        }
+        let (train, eval) = (self.train.take(), self.eval.take());
+        self.finish(eval);
+        self.finish(train);
         Ok(())
     }
 }

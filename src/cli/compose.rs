@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::args::Args;
 use super::command::Command;
 use crate::config::{
-    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, emit, overrides, yaml,
+    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, Value, emit, overrides,
+    yaml,
 };
 use crate::error::{Error, Result};
 use crate::run::RunDir;
@@ -155,7 +156,8 @@ impl Request {
 
 fn facts(command: Command) -> Facts {
     // What only looks at a config shows it as a training run would see it.
-    let name = if command.evaluates() { command.name() } else { Command::Train.name() };
+    let own = command.evaluates() || command == Command::Tune;
+    let name = if own { command.name() } else { Command::Train.name() };
     Facts { name: name.to_owned(), ..Facts::default() }
 }
 
@@ -204,6 +206,16 @@ impl Composed {
     /// The seed that was drawn when the run began, if it goes on.
     pub fn recorded_seed(&self) -> Option<u32> {
         self.recorded_seed
+    }
+
+    /// The config with values that the program has chosen.
+    pub fn with(&self, values: &[(String, Value)]) -> Composed {
+        let mut config = self.config.clone();
+        for (path, value) in values {
+            let shown = crate::config::text::py_str(&Node::program(value.clone()));
+            config.set_job(path, value.clone(), format!("{path}={shown}"));
+        }
+        Composed { config, run_dir: self.run_dir.clone(), recorded_seed: self.recorded_seed }
     }
 
     /// The folder that the run asks for, absolute; it may be taken.

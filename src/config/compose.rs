@@ -469,6 +469,13 @@ impl Config {
         hydra::set(&mut self.hydra, path, value);
     }
 
+    /// Sets a value of the job's tree that the program has chosen, as the override `path=value` would; `spelt` is how
+    /// the override is recorded.
+    pub fn set_job(&mut self, path: &str, value: impl Into<Value>, spelt: String) {
+        hydra::set(&mut self.job, path, value);
+        self.overrides.push(spelt);
+    }
+
     /// The tree with `hydra` as its first key, unresolved.
     pub fn all(&self) -> Node {
         let mut map = Map::from_iter([(Key::from("hydra"), self.hydra.clone())]);

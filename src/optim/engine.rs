@@ -14,6 +14,8 @@ use crate::tensor::{State, Stateful, guard};
 
 /// An optimizer that follows a [`Rule`].
 pub(super) struct Engine<R> {
+    /// The options that a group has when it has none of its own.
+    rule: R,
     groups: Vec<Group<R>>,
     options: Vec<GroupOptions>,
 }
@@ -37,7 +39,7 @@ impl<R: Rule> Engine<R> {
         }
         let groups = groups.into_iter().map(|group| Group::new(rule, group)).collect::<Result<Vec<_>>>()?;
         let options = groups.iter().map(|group| group.rule.options()).collect();
-        Ok(Engine { groups, options })
+        Ok(Engine { rule: rule.clone(), groups, options })
     }
 
     /// Unscales for a rule that does not, and says whether the step must be skipped. This reads one number back from
@@ -183,6 +185,30 @@ impl<R: Rule> Optimizer for Engine<R> {
 
     fn params(&self) -> Vec<&[(String, Tensor)]> {
         self.groups.iter().map(|group| group.params.as_slice()).collect()
+    }
+
+    fn add_group(&mut self, group: ParamGroup) -> Result<()> {
+        let known: HashSet<&str> =
+            self.groups.iter().flat_map(|group| &group.params).map(|(name, _)| name.as_str()).collect();
+        if let Some((name, _)) = group.params.iter().find(|(name, _)| known.contains(name.as_str())) {
+            return Err(Error::failed(format!("the parameter `{name}` is in the optimizer already")));
+        }
+        let group = Group::new(&self.rule, group)?;
+        self.options.push(group.rule.options());
+        self.groups.push(group);
+        Ok(())
+    }
+
+    fn withdraw(&mut self, names: &HashSet<&str>) {
+        for group in &mut self.groups {
+            let stays: Vec<bool> = group.params.iter().map(|(name, _)| !names.contains(name.as_str())).collect();
+            let mut keep = stays.iter();
+            group.params.retain(|_| keep.next() == Some(&true));
+            let mut keep = stays.iter();
+            group.places.retain(|_| keep.next() == Some(&true));
+            let mut keep = stays.iter();
+            group.state.retain(|_| keep.next() == Some(&true));
+        }
     }
 
     fn momentum_is_beta1(&self) -> bool {

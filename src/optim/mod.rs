@@ -21,6 +21,8 @@ mod scaler;
 pub mod schedulers;
 mod sgd;
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use tch::Tensor;
 
@@ -84,6 +86,16 @@ pub trait Optimizer: Stateful + Send {
 
     /// The parameters of every group, for clipping: names and tensors.
     fn params(&self) -> Vec<&[(String, Tensor)]>;
+
+    /// Adds a group of parameters: what was frozen and is trained from now on. Schedulers made before leave its rate
+    /// to whoever added it, or multiply it like the others', as PyTorch's do.
+    ///
+    /// # Errors
+    /// As in [`OptimizerSpec::make`].
+    fn add_group(&mut self, group: ParamGroup) -> Result<()>;
+
+    /// Takes parameters out, with their state: they are not trained, or added later in a group of their own.
+    fn withdraw(&mut self, names: &HashSet<&str>);
 
     /// Whether `momentum` in [`GroupOptions`] is Adam's beta1 (schedulers that cycle momentum name it so).
     fn momentum_is_beta1(&self) -> bool {

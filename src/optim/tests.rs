@@ -349,3 +349,53 @@ fn a_scheduler_stands_alone_or_in_lightnings_mapping() {
         assert_eq!(format!("{} @ {}", first.message, first.path), message);
     }
 }
+
+#[test]
+fn groups_come_and_go() {
+    let mut adam = make("Adam", json!({ "lr": 0.5 }), vec![group(&["a", "b"], &[])]).unwrap();
+    let mut step = build::<SchedulerKind>(json!({
+        "_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.5
+    }))
+    .unwrap()
+    .make(adam.as_mut(), Horizon::default())
+    .unwrap();
+    set_grads(adam.as_ref(), &[1.0, 1.0]);
+    adam.step(None).unwrap();
+    adam.withdraw(&HashSet::from(["b"]));
+    let names = |adam: &dyn Optimizer| -> Vec<Vec<String>> {
+        adam.params().iter().map(|group| group.iter().map(|(name, _)| name.clone()).collect()).collect()
+    };
+    assert_eq!(names(adam.as_ref()), [vec!["a"]]);
+    assert!(adam.state().tensors.keys().all(|name| name.starts_with("state.0.")));
+    adam.add_group(group(&["b"], &[("lr", json!(0.2))])).unwrap();
+    assert_eq!(names(adam.as_ref()), [vec!["a"], vec!["b"]]);
+    assert!(adam.add_group(group(&["a"], &[])).unwrap_err().to_string().contains("already"));
+    // The schedule multiplies the new group's rate, as PyTorch's does.
+    step.step(adam.as_mut(), None).unwrap();
+    assert_eq!(adam.groups().iter().map(|group| group.lr).collect::<Vec<_>>(), [0.25, 0.1]);
+    set_grads(adam.as_ref(), &[1.0, 1.0]);
+    adam.step(None).unwrap();
+    let mut again = make("Adam", json!({ "lr": 0.5 }), vec![group(&["a"], &[]), group(&["b"], &[])]).unwrap();
+    again.restore(&adam.state()).unwrap();
+    assert_eq!(again.groups()[1].lr, 0.1);
+}
+
+#[test]
+fn the_rate_of_weight_averaging_is_reached_and_kept() {
+    let mut sgd = make("SGD", json!({ "lr": 1.0 }), vec![group(&["a"], &[])]).unwrap();
+    let spec = json!({
+        "_target_": "torch.optim.swa_utils.SWALR", "swa_lr": 0.2, "anneal_epochs": 4, "anneal_strategy": "linear"
+    });
+    let mut schedule = build::<SchedulerKind>(spec).unwrap().make(sgd.as_mut(), Horizon::default()).unwrap();
+    let mut rates = vec![sgd.groups()[0].lr];
+    for _ in 0..6 {
+        schedule.step(sgd.as_mut(), None).unwrap();
+        rates.push(sgd.groups()[0].lr);
+    }
+    for (found, wanted) in rates.iter().zip([1.0, 0.8, 0.6, 0.4, 0.2, 0.2, 0.2]) {
+        assert!((found - wanted).abs() < 1e-12, "{rates:?}");
+    }
+    let at_once = json!({ "_target_": "torch.optim.swa_utils.SWALR", "swa_lr": 0.2, "anneal_epochs": 0 });
+    let _made = build::<SchedulerKind>(at_once).unwrap().make(sgd.as_mut(), Horizon::default()).unwrap();
+    assert_eq!(sgd.groups()[0].lr, 0.2);
+}

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::config::{Key, KeyPath, Map, Node, Problem, Problems, Value};
 use crate::data::DataModuleKind;
 use crate::registry::{Kind, KindInfo, Registry, Slot, SlotRef, extract, suggest};
+use crate::train::tune::TunerKind;
 use crate::train::{CallbackKind, LoggerKind, TaskKind, TrainerKind};
 
 /// The plan of one run.
@@ -17,6 +18,8 @@ pub struct Plan {
     pub data: Slot<DataModuleKind>,
     /// The trainer (`trainer`).
     pub trainer: Slot<TrainerKind>,
+    /// What to look for before training (`tuner`), when the config says.
+    pub tuner: Option<Slot<TunerKind>>,
     /// Callbacks by their names in the config (`callbacks`).
     pub callbacks: IndexMap<String, Slot<CallbackKind>>,
     /// Loggers by their names in the config (`logger`).
@@ -31,6 +34,9 @@ pub struct Settings {
     /// The seed of everything random; drawn and recorded when null.
     #[serde(default)]
     pub seed: Option<u32>,
+    /// Whether to look for a learning rate and a batch size before the fit.
+    #[serde(default)]
+    pub tune: bool,
     /// Whether to fit.
     #[serde(default = "yes")]
     pub train: bool,
@@ -70,13 +76,18 @@ impl Plan {
         let task = checker.slot::<TaskKind>("model");
         let data = checker.slot::<DataModuleKind>("data");
         let trainer = checker.slot::<TrainerKind>("trainer");
+        let tuner = match config.get("tuner").is_some_and(|node| !node.is_null()) {
+            true => checker.slot::<TunerKind>("tuner"),
+            false => None,
+        };
         let callbacks = checker.named::<CallbackKind>(&["callbacks"]);
         let loggers = checker.named::<LoggerKind>(&["logger", "loggers"]);
         let settings = checker.settings();
         match (task, data, trainer, settings) {
-            (Some(task), Some(data), Some(trainer), Some(settings)) if checker.problems.is_empty() => {
-                Ok(Checked { plan: Plan { task, data, trainer, callbacks, loggers, settings }, notes: checker.notes })
-            }
+            (Some(task), Some(data), Some(trainer), Some(settings)) if checker.problems.is_empty() => Ok(Checked {
+                plan: Plan { task, data, trainer, tuner, callbacks, loggers, settings },
+                notes: checker.notes,
+            }),
             _ => Err(checker.problems),
         }
     }
@@ -142,7 +153,7 @@ impl Checker<'_> {
     }
 
     fn settings(&mut self) -> Option<Settings> {
-        let known = ["seed", "train", "test", "ckpt_path", "optimized_metric", "task_name"];
+        let known = ["seed", "tune", "train", "test", "ckpt_path", "optimized_metric", "task_name"];
         let all = self.config.as_map().into_iter().flatten();
         let own = all.filter(|(key, _)| key.as_str().is_some_and(|key| known.contains(&key)));
         let own: Map = own.map(|(key, node)| (key.clone(), node.clone())).collect();

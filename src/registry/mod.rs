@@ -25,6 +25,7 @@ use crate::config::{KeyPath, Node, Problem, Problems, Resolvers, Value};
 pub struct Registry {
     names: IndexMap<&'static str, Arc<Entry>>,
     list: Vec<Arc<Entry>>,
+    refused: IndexMap<&'static str, &'static str>,
     resolvers: Resolvers,
 }
 
@@ -47,6 +48,11 @@ impl Registry {
             self.names.insert(target, entry.clone());
         }
         self.list.push(entry);
+    }
+
+    /// Says of a name of Python's world that is no component why it is none, and what to use instead.
+    pub fn refuse(&mut self, target: &'static str, why: &'static str) {
+        self.refused.insert(target, why);
     }
 
     /// Adds a resolver, so that configs may write `${name:…}`. A built-in one of the same name is replaced.
@@ -130,6 +136,9 @@ impl Registry {
             return Err(at(format!("`_target_` is a name, not {}", target.value.describe())));
         };
         let Some(entry) = self.get(name) else {
+            if let Some(why) = self.refused.get(canonical(name).as_str()) {
+                return Err(at(format!("`{name}` is not supported")).width(name.chars().count()).help(*why));
+            }
             let mut problem = at(format!("unknown {} `{name}`", kind.name)).width(name.chars().count());
             if let Some(near) = self.nearest(name, Some(kind)) {
                 problem = problem.label(format!("did you mean `{near}`?"));

@@ -1,5 +1,6 @@
 //! The frame of every page: styles, script and parts are inside it, so that one file is everything.
 
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Value, context};
 use serde::Serialize;
 
@@ -37,7 +38,6 @@ impl Page<'_> {
         let failed = |error: minijinja::Error| Error::failed(format!("cannot make the page: {error:#}"));
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
-        environment.set_trim_blocks(true);
         for (name, template) in
             [("page.html", include_str!("assets/page.html")), ("parts.html", include_str!("assets/parts.html"))]
         {
@@ -46,13 +46,13 @@ impl Page<'_> {
         environment.add_template("this.html", self.template).map_err(failed)?;
         let frame = context! {
             title => self.title,
-            sections => self.sections,
+            sections => Value::from(Serde(&self.sections)),
             style => Value::from_safe_string(STYLE.to_owned()),
             script => Value::from_safe_string(SCRIPT.to_owned()),
             version => env!("CARGO_PKG_VERSION"),
             made => chrono::Local::now().format("%Y-%m-%d at %H:%M").to_string(),
         };
-        let values = context! { ..Value::from_serialize(values), ..frame };
+        let values = context! { ..Value::from(Serde(values)), ..frame };
         environment.get_template("this.html").and_then(|template| template.render(values)).map_err(failed)
     }
 }

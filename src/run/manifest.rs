@@ -82,6 +82,9 @@ pub struct Results {
     pub reason: Option<String>,
     /// The newest value of every metric.
     pub metrics: IndexMap<String, Value>,
+    /// What the tuner has chosen, by its place in the config.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub tuned: IndexMap<String, Value>,
     /// The metric by which the best checkpoint was chosen.
     pub monitor: Option<String>,
     /// Its best value.
@@ -104,6 +107,7 @@ impl Results {
             status: status.to_owned(),
             reason: None,
             metrics: IndexMap::new(),
+            tuned: IndexMap::new(),
             monitor: None,
             best: None,
             best_checkpoint: None,

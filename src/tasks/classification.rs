@@ -205,13 +205,7 @@ impl Task for Classification {
         let mut optimizer = self.optimizer.make(vec![group])?;
         let schedule = match &self.schedule {
             None => None,
-            Some((spec, config)) => Some(Schedule {
-                scheduler: spec.make(optimizer.as_mut(), horizon)?,
-                each_step: config.each_step(),
-                frequency: config.frequency,
-                monitor: config.monitor.clone(),
-                strict: config.strict,
-            }),
+            Some((spec, config)) => Some(Schedule::of(spec.make(optimizer.as_mut(), horizon)?, config)),
         };
         Ok(Optimizers { optimizer, schedule })
     }

@@ -45,6 +45,18 @@ pub(crate) fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or(text).trim_end_matches("\")").replace("\\\"", "\"")
 }
 
+/// Whether an error says that memory has run out, on a GPU or on the CPU, by the words that libtorch uses.
+pub fn is_out_of_memory(error: &Error) -> bool {
+    let text = error.to_string();
+    let says = |words: &str| text.contains(words);
+    says("out of memory")
+        || says("DefaultCPUAllocator: can't allocate memory")
+        || says("DefaultCPUAllocator: not enough memory")
+        || says("CUBLAS_STATUS_ALLOC_FAILED")
+        || says("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED")
+        || says("CUDNN_STATUS_ALLOC_FAILED")
+}
+
 impl From<tch::TchError> for Error {
     fn from(error: tch::TchError) -> Self {
         Error::failed(first_line(&error.to_string()))
@@ -55,6 +67,16 @@ impl From<tch::TchError> for Error {
 mod tests {
     use super::*;
     use tch::{Device, Kind, Tensor};
+
+    #[test]
+    fn running_out_of_memory_is_told_from_other_errors() {
+        let huge = guard(|| Ok(Tensor::zeros([1 << 60], (Kind::Float, Device::Cpu)))).unwrap_err();
+        assert!(is_out_of_memory(&huge), "{huge}");
+        let cuda = Error::failed("CUDA out of memory. Tried to allocate 2.00 GiB").context("epoch 0, batch 1");
+        assert!(is_out_of_memory(&cuda));
+        let a = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
+        assert!(!is_out_of_memory(&guard(|| Ok(a.matmul(&a))).unwrap_err()));
+    }
 
     #[test]
     fn a_shape_error_is_one_line() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::profile::{ProfilerArg, Profiling};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::registry::{Build, Check, Component, Fraction, Ignored, IntOrFloat, Kind, NonNegative, OneOrMany, Switch};
@@ -155,9 +156,13 @@ pub struct TrainerArgs {
     /// For several devices.
     #[serde(default)]
     pub use_distributed_sampler: Ignored,
-    /// `simple` shows after the fit where the time went.
+    /// `simple` shows after the fit where the time went; `advanced` also writes a trace, `trace.json`, that
+    /// chrome://tracing and Perfetto open. Or a profiler with its `_target_`.
     #[serde(default)]
-    pub profiler: Option<String>,
+    pub profiler: Option<ProfilerArg>,
+    /// What the profiler measures, once it is built.
+    #[serde(skip)]
+    pub profiling: Option<Profiling>,
     /// Stop at the first output, loss or gradient that is not finite, and name the layer.
     #[serde(default)]
     pub detect_anomaly: bool,
@@ -313,11 +318,6 @@ impl Component for TrainerArgs {
             "strategy",
             "other than `auto` is not supported: this version trains on one device",
         );
-        refuse(
-            self.profiler.as_deref().is_some_and(|name| name != "simple"),
-            "profiler",
-            "other than `simple` is not supported by this version",
-        );
         refuse(self.plugins.as_ref().is_some_and(|p| !p.is_empty()), "plugins", "are Python code and cannot be loaded");
         refuse(self.logger == Some(true), "logger", "is configured at the top level of the config, under `logger:`");
         refuse(
@@ -355,7 +355,8 @@ impl Component for TrainerArgs {
         }
     }
 
-    fn build(self, _: &mut Build) -> Result<TrainerArgs> {
+    fn build(mut self, cx: &mut Build) -> Result<TrainerArgs> {
+        self.profiling = self.profiler.as_ref().map(|profiler| profiler.profiling(cx)).transpose()?;
         Ok(self)
     }
 }

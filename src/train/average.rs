@@ -23,6 +23,7 @@ impl Trainer {
         if !replaced {
             return Ok(());
         }
+        self.averaged = true;
         self.gather_statistics(task, plan)?;
         if let Some((loader, batches)) = &plan.val
             && !self.stop.is_interrupted()

@@ -107,6 +107,8 @@ pub struct Cx<'a> {
     pub batch: usize,
     /// Whether the validation running now is the sanity check before training.
     pub sanity_checking: bool,
+    /// Whether the network holds an average that a callback put there after the last epoch.
+    pub averaged: bool,
     /// Whether validation runs at all in this fit.
     pub validates: bool,
     /// Asks the loops to end.

@@ -39,6 +39,9 @@ impl Trainer {
             self.restore(task, checkpoint)?;
         }
         let result = self.run_fit(task, data, plan, resume.is_some());
+        if let Some(table) = self.profiler.report(self.run_dir.as_deref())? {
+            table.lines().for_each(|line| tracing::info!("{line}"));
+        }
         if result.is_err() || self.stop.is_interrupted() {
             // What callbacks save here is saved whatever went wrong; the first error is the one to report.
             let saved = self.hook(task, |callback, cx| callback.on_exception(cx)).and_then(|()| {
@@ -132,9 +135,6 @@ impl Trainer {
         }
         self.last_weights(task, &plan)?;
         let reason = self.stop.reason();
-        if let Some(table) = self.profiler.table(self.started.elapsed()) {
-            table.lines().for_each(|line| tracing::info!("{line}"));
-        }
         self.hook(task, |callback, cx| callback.on_train_end(cx))?;
         self.carry_out(task)?;
         Ok(match reason {

@@ -19,6 +19,7 @@ mod step;
 mod stop;
 mod task;
 mod trainer;
+pub mod tune;
 
 pub use args::limited;
 pub use args::{Accelerator, ClipAlgorithm, Deterministic, Devices, TrainerArgs, TrainerKind};
@@ -30,6 +31,7 @@ pub use log::{Log, LogTo};
 pub use logger::{At, HyperParameters, Image, Logger, LoggerKind, Saved, Status};
 pub use loggers::Loggers;
 pub use precision::Precision;
+pub use profile::{AdvancedProfiler, Profiling, SimpleProfiler};
 pub use stop::{Signal, StopFlag, StopReason};
 pub use task::{Optimizers, Rows, Schedule, Task, TaskKind};
 pub use trainer::{Outcome, Trainer};

@@ -15,6 +15,7 @@ impl Trainer {
         self.batch = index as usize;
         self.hook(task, |callback, cx| callback.on_train_batch_start(cx))?;
         let samples = batch.len();
+        let whole = self.profiler.start();
         let steps = (index + 1).is_multiple_of(self.accumulate) || index + 1 == batches;
         self.learn(task, batch, samples, steps)
             .map_err(|error| error.context(format!("epoch {}, batch {index}", self.progress.epoch)))?;
@@ -31,16 +32,20 @@ impl Trainer {
         self.check_time();
         self.log_step(steps)?;
         self.hook(task, |callback, cx| callback.on_train_batch_end(cx))?;
+        self.profiler.end("training batch", whole);
         self.carry_out(task)
     }
 
     /// Forward and backward of a batch, and the optimizer's step if it is time.
     fn learn(&mut self, task: &mut dyn Task, batch: Batch, samples: usize, steps: bool) -> Result<()> {
+        let start = self.profiler.start();
         let batch = self.place(batch)?;
+        self.profiler.end("to device", start);
         self.log.set_batch_size(samples);
         let window = self.accumulate;
         let (log, profiler, scaler) = (&mut self.log, &mut self.profiler, &self.scaler);
         let (precision, device) = (self.precision, self.device);
+        let (keeps_loss, last_loss) = (self.keeps_loss, &mut self.last_loss);
         let watch = self.args.detect_anomaly.then(Watch::default);
         guard(|| {
             let start = profiler.start();
@@ -51,6 +56,9 @@ impl Trainer {
             profiler.end("forward", start);
             if let Some(watch) = &watch {
                 watch.check_forward(&loss)?;
+            }
+            if keeps_loss {
+                *last_loss = Some(loss.detach());
             }
             let loss = if window > 1 { loss / window as f64 } else { loss };
             let start = profiler.start();
@@ -118,7 +126,7 @@ impl Trainer {
     /// Moves the schedule on, if this is its moment.
     pub(super) fn step_schedule(&mut self, moment: Moment) -> Result<()> {
         let Some(optimizers) = &mut self.optimizers else { return Ok(()) };
-        let Some(Schedule { scheduler, each_step, frequency, monitor, strict }) = &mut optimizers.schedule else {
+        let Some(Schedule { scheduler, each_step, frequency, monitor, strict, .. }) = &mut optimizers.schedule else {
             return Ok(());
         };
         let (of_step, of_metric) = match moment {

@@ -3,7 +3,7 @@
 use crate::data::{Batch, DataFacts, Split};
 use crate::error::Result;
 use crate::nn::Params;
-use crate::optim::{Horizon, Optimizer, Scheduler};
+use crate::optim::{Horizon, Optimizer, Scheduler, SchedulerConfig};
 use crate::registry::Kind;
 use crate::tensor::Stateful;
 use crate::train::Log;
@@ -84,6 +84,27 @@ pub struct Schedule {
     pub monitor: Option<String>,
     /// Whether a monitored metric that is not there is an error rather than a warning.
     pub strict: bool,
+    /// Under which name LearningRateMonitor logs the rate.
+    pub name: Option<String>,
+}
+
+impl Schedule {
+    /// A schedule as configured.
+    pub fn of(scheduler: Box<dyn Scheduler>, config: &SchedulerConfig) -> Self {
+        Schedule {
+            scheduler,
+            each_step: config.each_step(),
+            frequency: config.frequency,
+            monitor: config.monitor.clone(),
+            strict: config.strict,
+            name: config.name.clone(),
+        }
+    }
+
+    /// A schedule that moves on after every epoch.
+    pub fn each_epoch(scheduler: Box<dyn Scheduler>) -> Self {
+        Schedule { scheduler, each_step: false, frequency: 1, monitor: None, strict: true, name: None }
+    }
 }
 
 /// Predictions of a batch: columns and one row a sample.

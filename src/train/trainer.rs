@@ -37,9 +37,13 @@ pub struct Trainer {
     pub(super) optimizers: Option<Optimizers>,
     /// Over how many batches gradients are summed in this epoch.
     pub(super) accumulate: u64,
+    /// Whether steps keep their loss, for the tuner.
+    pub(super) keeps_loss: bool,
+    pub(super) last_loss: Option<tch::Tensor>,
     pub(super) batches: usize,
     pub(super) batch: usize,
     pub(super) sanity_checking: bool,
+    pub(super) averaged: bool,
     pub(super) validates: bool,
     /// The numbers that the network computes in.
     pub precision: Precision,
@@ -81,6 +85,7 @@ macro_rules! cx {
             batches: $trainer.batches,
             batch: $trainer.batch,
             sanity_checking: $trainer.sanity_checking,
+            averaged: $trainer.averaged,
             validates: $trainer.validates,
             stop: &$trainer.stop,
             run_dir: $trainer.run_dir.as_deref(),
@@ -102,7 +107,7 @@ impl Trainer {
         stop: StopFlag,
     ) -> Self {
         callbacks.sort_by_key(|callback| callback.phase());
-        let profiler = Profiler::new(args.profiler.is_some());
+        let profiler = Profiler::new(args.profiling.clone());
         let precision = args.precision.unwrap_or_default().on(device);
         let accumulate = args.accumulate_grad_batches;
         Trainer {
@@ -118,9 +123,12 @@ impl Trainer {
             log: Log::default(),
             optimizers: None,
             accumulate,
+            keeps_loss: false,
+            last_loss: None,
             batches: 0,
             batch: 0,
             sanity_checking: false,
+            averaged: false,
             validates: false,
             precision,
             layout: Layout::default(),

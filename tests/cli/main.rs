@@ -5,6 +5,7 @@ mod python;
 #[path = "../support/runner.rs"]
 mod runner;
 
+mod callbacks;
 mod config;
 mod data;
 mod errors;
@@ -17,3 +18,4 @@ mod resume;
 mod sweep;
 mod train;
 mod trainer;
+mod tune;

@@ -12,3 +12,4 @@ pub mod runs;
 pub mod schema;
 pub mod sweep;
 pub mod train;
+pub mod tune;

@@ -38,6 +38,8 @@ pub struct Run {
     pub settings: Settings,
     /// How it is going so far; written at the end.
     pub results: Results,
+    /// The seed that it was given, or has drawn.
+    pub seed: u32,
     events: Events,
     started: Instant,
     resolved: Node,
@@ -163,7 +165,7 @@ impl Run {
                     ("runner_version".into(), env!("CARGO_PKG_VERSION").into()),
                 ];
                 let results = Results::new("running");
-                Ok(Run { task, data, trainer, dir, settings, results, events, started, resolved })
+                Ok(Run { task, data, trainer, dir, settings, results, seed, events, started, resolved })
             }
         }
     }
@@ -180,6 +182,22 @@ impl Run {
         let facts = [("total", total), ("trainable", trainable), ("non_trainable", total - trainable)];
         let facts = facts.map(|(name, count)| (format!("model/params/{name}"), json!(count)));
         self.trainer.log_params(HyperParameters { config: self.resolved.clone(), facts: facts.to_vec() });
+    }
+
+    /// Goes on with another config in the same folder: its network and data are made anew, from the seed.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the config.
+    pub fn adopt(&mut self, composed: &Composed, registry: &Registry) -> Result<()> {
+        let prepared = Prepared::new(composed, registry, false)?;
+        (self.task, self.data) = (prepared.task, prepared.data);
+        self.resolved = composed.resolve(self.dir.path())?;
+        for (name, value) in &mut self.trainer.checkpoint_info {
+            if name == "config" {
+                *value = emit::to_yaml(composed.job());
+            }
+        }
+        composed.write_snapshot(&self.dir)
     }
 
     /// Records an event.

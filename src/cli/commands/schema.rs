@@ -12,10 +12,11 @@ use crate::run::write_atomic;
 const FOLDER: &str = ".runner/schema";
 
 /// Config groups and the kind of component that a file of the group is, or holds by name.
-const GROUPS: [(&str, &str, bool); 5] = [
+const GROUPS: [(&str, &str, bool); 6] = [
     ("data", "data module", false),
     ("model", "model", false),
     ("trainer", "trainer", false),
+    ("tuner", "tuner", false),
     ("callbacks", "callback", true),
     ("logger", "logger", true),
 ];

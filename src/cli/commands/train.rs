@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::checkpoints;
 use super::run::{GoOn, Run, Wanted, shown};
+use super::{checkpoints, tune};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
 use crate::data::Split;
@@ -53,10 +53,12 @@ fn carry_out(composed: &Composed, registry: &Registry, go_on: Option<GoOn>) -> R
             },
         },
     )?;
-    if run.trainer.args.enable_autolog_hparams != Some(false) {
-        run.log_params();
-    }
-    let outcome = fit_and_test(&mut run, resume.as_ref());
+    let outcome = tune::before_training(&mut run, composed, registry).and_then(|()| {
+        if run.trainer.args.enable_autolog_hparams != Some(false) {
+            run.log_params();
+        }
+        fit_and_test(&mut run, resume.as_ref())
+    });
     let stop = run.trainer.stop.clone();
     let (status, results, dir) = run.finish(outcome)?;
     println!("{}", summary(&results, dir.path()));

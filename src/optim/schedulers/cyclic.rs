@@ -150,7 +150,7 @@ impl Curve for Waves {
             Mode::ExpRange => self.gamma.powf(at.count()),
         };
         if let Some((base, max)) = &self.momenta {
-            for (i, group) in groups.iter_mut().enumerate() {
+            for (i, group) in groups.iter_mut().enumerate().take(base.len()) {
                 group.momentum = Some(max[i] - (max[i] - base[i]) * height * scale);
             }
         }

@@ -28,7 +28,7 @@ const DEPTH: usize = 64;
 
 /// A formula.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Formula {
+pub(crate) enum Formula {
     Number(f64),
     Variable(String),
     Unary(&'static str, Box<Formula>),

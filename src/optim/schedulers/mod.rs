@@ -15,11 +15,15 @@ mod one_cycle;
 mod plateau;
 mod ramp;
 mod sequence;
+mod swa;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
+
+pub(crate) use formula::Formula;
+pub use swa::{Annealing, SwaLr};
 
 use super::{GroupOptions, Optimizer, Scheduler};
 use crate::error::{Error, Result};
@@ -42,6 +46,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add::<sequence::SequentialLr>();
     registry.add::<sequence::ChainedScheduler>();
     registry.add::<expression::Expression>();
+    registry.add::<swa::SwaLr>();
 }
 
 /// Where a schedule is.
@@ -112,9 +117,10 @@ impl<C: Curve> Curved<C> {
 
     fn set(rates: Vec<f64>, optimizer: &mut dyn Optimizer) -> Result<()> {
         let groups = optimizer.groups_mut();
-        if rates.len() != groups.len() {
+        if rates.len() > groups.len() {
             return Err(Error::failed(format!("the scheduler knows {} groups, not {}", rates.len(), groups.len())));
         }
+        // A group added later has a rate of its own where the schedule does not reach it.
         for (group, rate) in groups.iter_mut().zip(rates) {
             group.lr = rate;
         }

@@ -222,10 +222,10 @@ impl Curve for Cycle {
         }
         // A rise that takes the whole cycle leaves a fall of no length.
         let way = if now.end == start { 1.0 } else { (step - start) / (now.end - start) };
-        let rates = (0..groups.len()).map(|i| self.anneal.at(self.rate(now.from, i), self.rate(now.to, i), way));
+        let rates = (0..self.max.len()).map(|i| self.anneal.at(self.rate(now.from, i), self.rate(now.to, i), way));
         let rates = rates.collect();
         if let Some((base, max)) = &self.momenta {
-            for (i, group) in groups.iter_mut().enumerate() {
+            for (i, group) in groups.iter_mut().enumerate().take(base.len()) {
                 // The momentum is lowest where the rate is highest.
                 let corner = |corner| if matches!(corner, Corner::Max) { base[i] } else { max[i] };
                 group.momentum = Some(self.anneal.at(corner(now.from), corner(now.to), way));

@@ -1,4 +1,4 @@
-//! Two half moons, told apart by a network of our own.
+//! Two half moons, told apart by a network of our own; a callback of our own counts steps.
 
 use std::f32::consts::PI;
 use std::sync::Arc;
@@ -8,9 +8,11 @@ use runner::data::{DataContext, DataFacts, DataModule, DataModuleKind, Dataset, 
 use runner::nn::{Module, Net, NetSpec, Path, layers::Linear};
 use runner::prelude::*;
 use runner::tch::Tensor;
+use runner::tensor::{State, Stateful};
+use runner::train::{Callback, CallbackKind, Cx};
 
 fn main() -> std::process::ExitCode {
-    let registry = Registry::builtin().with::<Moons>().with::<TwoLayers>();
+    let registry = Registry::builtin().with::<Moons>().with::<TwoLayers>().with::<StepLimit>();
     runner::main(registry.with_resolver("twice", |arguments| match arguments {
         [Value::Int(i)] => Ok(Value::Int(2 * i)),
         _ => Err("twice takes one whole number".to_owned()),
@@ -128,5 +130,59 @@ struct Layers {
 impl Module for Layers {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         self.output.forward(&self.hidden.forward(input, train).tanh(), train)
+    }
+}
+
+/// Logs how many steps were taken over all the runs that go on from each other, and stops after `steps` of them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, crate = "runner::prelude::serde")]
+#[schemars(crate = "runner::prelude::schemars")]
+struct StepLimit {
+    /// How many.
+    steps: u64,
+}
+
+impl Component for StepLimit {
+    type Kind = CallbackKind;
+    const TARGETS: &'static [&'static str] = &["moons.callbacks.StepLimit"];
+
+    fn build(self, _: &mut Build) -> Result<Box<dyn Callback>> {
+        Ok(Box::new(Counter { limit: self.steps, taken: 0 }))
+    }
+}
+
+struct Counter {
+    limit: u64,
+    taken: u64,
+}
+
+impl Stateful for Counter {
+    fn state(&self) -> State {
+        State::of(self.taken.into())
+    }
+
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.taken = state.value.as_u64().unwrap_or_default();
+        Ok(())
+    }
+}
+
+impl Callback for Counter {
+    fn name(&self) -> String {
+        "StepLimit".into()
+    }
+
+    fn on_train_batch_end(&mut self, cx: &mut Cx) -> Result<()> {
+        self.taken += 1;
+        if self.taken == self.limit {
+            cx.stop.stop(format!("{} steps are enough", self.limit));
+        }
+        Ok(())
+    }
+
+    fn on_train_epoch_end(&mut self, cx: &mut Cx) -> Result<()> {
+        cx.metrics.insert("steps_taken".into(), self.taken as f64);
+        cx.to_loggers.push(("steps_taken".into(), self.taken as f64));
+        Ok(())
     }
 }
