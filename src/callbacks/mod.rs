@@ -5,12 +5,14 @@ mod early_stopping;
 mod filename;
 mod lr_monitor;
 mod progress;
+mod reports;
 mod summary;
 
 use crate::registry::Registry;
 
 pub use checkpoint::ModelCheckpoint;
 pub use progress::ProgressBar;
+pub use reports::Reports;
 pub use summary::ModelSummary;
 
 /// The callbacks, one line each.

@@ -14,6 +14,14 @@ pub enum Command {
     Test,
     /// Predict with a checkpoint.
     Predict,
+    /// Compute an expression of the config; train nothing.
+    Objective,
+    /// Prepare, tune, train and test, each where it is needed.
+    Pipeline,
+    /// Show the best job of a sweep.
+    Best,
+    /// Go on with a sweep that was stopped.
+    Resume,
     /// Check everything without training.
     Check,
     /// Say where a value comes from.
@@ -52,6 +60,10 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Validate, "validate", &[], "evaluate a checkpoint on the validation split: ckpt_path=…"),
     spelt(Command::Test, "test", &[], "evaluate a checkpoint on the test split: ckpt_path=…"),
     spelt(Command::Predict, "predict", &[], "write a CSV row with the prediction for every sample: ckpt_path=…"),
+    spelt(Command::Objective, "objective", &[], "compute the config's `objective` and train nothing: to try a search"),
+    spelt(Command::Pipeline, "pipeline", &[], "prepare, tune, train and test, skipping what is done already"),
+    spelt(Command::Best, "best", &["SWEEP"], "show the best job of a sweep; --copy-config FILE writes its overrides"),
+    spelt(Command::Resume, "resume", &["DIR"], "go on with a sweep that was stopped or killed"),
     spelt(Command::Check, "check", &[], "check config, components, data and shapes without training"),
     spelt(Command::Explain, "explain", &["KEY"], "say which file or argument set a value, and what it overrode"),
     spelt(Command::Components, "components", &["[NAME]"], "list the components, or describe one"),

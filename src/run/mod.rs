@@ -9,7 +9,7 @@ mod provenance;
 
 pub use claim::RunDir;
 pub use events::Events;
-pub use files::{link_atomic, write_atomic};
+pub use files::{link_atomic, write_atomic, write_derived};
 pub use logging::{OUTCOME, console_through, start_logging};
 pub use manifest::{Manifest, Results};
 pub use provenance::{Git, Host};
