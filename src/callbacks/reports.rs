@@ -30,8 +30,7 @@ impl Callback for Reports {
     fn on_eval_end(&mut self, split: Split, cx: &mut Cx) -> Result<()> {
         let Some(folder) = cx.run_dir.filter(|_| split == Split::Val && !cx.sanity_checking) else { return Ok(()) };
         let values = cx.metrics.iter().filter(|(name, _)| !name.starts_with("lr-") && !name.ends_with("_step"));
-        let values: Map<String, Value> =
-            values.map(|(name, value)| (name.clone(), Results::number(*value))).collect();
+        let values: Map<String, Value> = values.map(|(name, value)| (name.clone(), Results::number(*value))).collect();
         let line = json!({ "epoch": cx.progress.epoch, "step": cx.progress.global_step, "values": values });
         // Whoever watches does without a line rather than the run ending for it.
         let file = OpenOptions::new().create(true).append(true).open(folder.join(FILE));

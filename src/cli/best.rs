@@ -59,7 +59,8 @@ pub fn best(request: &Request) -> Result<String> {
     let best = find(folder)?;
     let run = folder.join(best.record.folder.as_deref().unwrap_or_default());
     let Best { record, value, aim, jobs } = &best;
-    let mut lines = vec![format!("the best of {jobs} jobs: #{}, {} {value} ({})", record.number, aim.metric, aim.words())];
+    let mut lines =
+        vec![format!("the best of {jobs} jobs: #{}, {} {value} ({})", record.number, aim.metric, aim.words())];
     lines.extend(record.overrides.iter().map(|text| format!("  {text}")));
     lines.push(format!("{}", run.display()));
     if let Some(path) = Results::read(&run).ok().and_then(|results| results.best_checkpoint) {
@@ -85,7 +86,8 @@ fn experiment(request: &Request, folder: &Path, best: &Best, path: &Path) -> Res
     let config = config_of(&folder.join(record.folder.as_deref().unwrap_or_default()))?;
     let (mut choices, mut values, mut unsaid) = (Vec::new(), Map::new(), Vec::new());
     for parsed in overrides::parse_all(&record.overrides)? {
-        let is_group = !parsed.is_path && (parsed.key.contains('/') || request.composer().sources().is_group(&parsed.key));
+        let is_group =
+            !parsed.is_path && (parsed.key.contains('/') || request.composer().sources().is_group(&parsed.key));
         let text = &parsed.source.text;
         if parsed.op == Op::Delete {
             unsaid.push(text.clone());

@@ -51,6 +51,7 @@ impl Request {
         match &self.args.config_name {
             Some(name) => name,
             None if self.command.evaluates() => "eval",
+            None if self.command == Command::Pipeline => "pipeline",
             None => "train",
         }
     }
@@ -108,7 +109,7 @@ impl Request {
     }
 
     /// The config that all jobs of a sweep start from.
-    fn parent(&self) -> Result<Config> {
+    pub fn parent(&self) -> Result<Config> {
         let mut parsed = overrides::parse_all(&self.overrides)?;
         if self.brings_config() {
             // The jobs' configs come with their checkpoints: here only `hydra` is of interest.
@@ -122,6 +123,11 @@ impl Request {
         self.command.evaluates() && self.args.config_name.is_none()
     }
 
+    /// The overrides that are about the jobs rather than `hydra`.
+    pub fn job_overrides(&self, parent: &Config) -> Vec<String> {
+        self.overrides.iter().filter(|text| !parent.hydra_overrides.contains(text)).cloned().collect()
+    }
+
     /// The jobs of a sweep, each a list of overrides spelt as Hydra spells them.
     pub fn jobs(&self) -> Result<(Config, Vec<Vec<String>>)> {
         /// More jobs than anybody waits for, and fewer than fill the memory.
@@ -129,8 +135,7 @@ impl Request {
         let parent = self.parent()?;
         let mut texts = parent.sweep_arguments()?;
         if self.brings_config() {
-            let own = self.overrides.iter().filter(|text| !parent.hydra_overrides.contains(text));
-            texts.extend(own.cloned());
+            texts.extend(self.job_overrides(&parent));
         }
         let arguments = overrides::parse_all(&files::expand(texts)?)?;
         let jobs = overrides::sweep::expand(&arguments, &|group| parent.sources.options(group), 0)?;
@@ -163,11 +168,6 @@ impl Request {
             composer: self.composer.clone(),
             resolvers: self.resolvers.clone(),
         }
-    }
-
-    /// The resolvers of a user's crate.
-    pub fn resolvers(&self) -> &Resolvers {
-        &self.resolvers
     }
 }
 

@@ -15,8 +15,7 @@ impl Aim {
     /// The aim when a direction (`minimize`, `maximize`) is known or not. Without one the metric's name decides: less
     /// is better of what is called a loss or an error.
     pub fn of(metric: &str, direction: Option<&str>) -> Self {
-        const LESS: [&str; 9] =
-            ["loss", "err", "mse", "mae", "perplexity", "wer", "cer", "objective", "distance"];
+        const LESS: [&str; 9] = ["loss", "err", "mse", "mae", "perplexity", "wer", "cer", "objective", "distance"];
         let more = match direction {
             Some(direction) => direction.starts_with("max"),
             None => {

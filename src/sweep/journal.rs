@@ -148,9 +148,9 @@ pub(super) fn replay_onto(mut records: Vec<Record>, entries: &[Entry]) -> Result
             });
             continue;
         }
-        let record = records.get_mut(entry.job).ok_or_else(|| {
-            Error::failed(format!("the journal tells of job {} before it was asked for", entry.job))
-        })?;
+        let record = records
+            .get_mut(entry.job)
+            .ok_or_else(|| Error::failed(format!("the journal tells of job {} before it was asked for", entry.job)))?;
         record.apply(entry);
     }
     Ok(records)
@@ -214,8 +214,7 @@ impl Journal {
     pub fn open(folder: &Path) -> Result<(Self, Vec<Entry>)> {
         let path = folder.join(Self::NAME);
         let failed = |error: std::io::Error| Error::io("open", &path, error);
-        let mut file =
-            OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(failed)?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(failed)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
@@ -279,7 +278,9 @@ mod tests {
         let (mut journal, entries) = Journal::open(folder.path()).unwrap();
         assert!(entries.is_empty());
         for number in 0..2 {
-            journal.record(&Entry { overrides: vec![format!("a={number}")], ..Entry::now(number, State::Asked) }).unwrap();
+            journal
+                .record(&Entry { overrides: vec![format!("a={number}")], ..Entry::now(number, State::Asked) })
+                .unwrap();
         }
         journal.record(&Entry::now(1, State::Started)).unwrap();
         let path = folder.path().join(Journal::NAME);

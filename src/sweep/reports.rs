@@ -42,7 +42,8 @@ impl Follower {
             self.read = 0;
         }
         let mut text = Vec::new();
-        if length == self.read || file.seek(SeekFrom::Start(self.read)).is_err() || file.read_to_end(&mut text).is_err() {
+        if length == self.read || file.seek(SeekFrom::Start(self.read)).is_err() || file.read_to_end(&mut text).is_err()
+        {
             return Vec::new();
         }
         let Some(whole) = text.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };

@@ -147,8 +147,7 @@ mod tests {
         let mut finished = Entry { duration_s: Some(2.0), ..Entry::now(0, State::Finished) };
         finished.metrics.insert("val/acc".into(), json!(0.5));
         finished.metrics.insert("train/loss".into(), json!(1.0));
-        let failed =
-            Entry { duration_s: Some(2.0), reason: Some("too hot".into()), ..Entry::now(1, State::Failed) };
+        let failed = Entry { duration_s: Some(2.0), reason: Some("too hot".into()), ..Entry::now(1, State::Failed) };
         let records = replay(&[asked(0, "0.1"), asked(1, "0.2"), failed, finished]).unwrap();
         let table = Table::of(&records, Some("val/acc".into()));
         assert_eq!(

@@ -88,7 +88,14 @@ impl View {
     }
 
     /// Draws the moving part anew, if it is time.
-    pub fn tick(&mut self, records: &[Record], best: Option<&str>, objective: Option<&str>, folder: &Path) {
+    pub fn tick(
+        &mut self,
+        records: &[Record],
+        total: usize,
+        best: Option<&str>,
+        objective: Option<&str>,
+        folder: &Path,
+    ) {
         if self.bar.is_none() || self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAW_EVERY) {
             return;
         }
@@ -98,7 +105,7 @@ impl View {
                 running.last = running.follower.poll(&folder.join(below)).pop().or(running.last.take());
             }
         }
-        let text = self.text(records, best, objective);
+        let text = self.text(records, total, best, objective);
         if let Some(bar) = &self.bar {
             bar.set_message(text);
             bar.tick();
@@ -106,10 +113,10 @@ impl View {
     }
 
     /// The moving part.
-    fn text(&self, records: &[Record], best: Option<&str>, objective: Option<&str>) -> String {
+    fn text(&self, records: &[Record], total: usize, best: Option<&str>, objective: Option<&str>) -> String {
         let count = |state: State| records.iter().filter(|record| record.state == state).count();
         let settled = records.iter().filter(|record| record.state.is_settled()).count();
-        let mut head = vec![format!("{settled}/{} jobs", records.len()), format!("{} running", self.running.len())];
+        let mut head = vec![format!("{settled}/{total} jobs"), format!("{} running", self.running.len())];
         for (state, word) in [(State::Failed, "failed"), (State::Pruned, "pruned")] {
             if count(state) > 0 {
                 head.push(format!("{} {word}", count(state)));
@@ -118,7 +125,7 @@ impl View {
         head.extend(best.map(|best| format!("best {best}")));
         if self.ended_here > 0 {
             let each = self.started.elapsed().as_secs_f64() / self.ended_here as f64;
-            let left = records.len().saturating_sub(settled) as f64 * each;
+            let left = total.saturating_sub(settled) as f64 * each;
             head.push(format!("about {} left", duration(left)));
         }
         let mut lines = vec![head.join(" · ")];
@@ -151,7 +158,11 @@ impl View {
 
 /// A value in few digits.
 pub fn short(value: f64) -> String {
-    if value != 0.0 && (value.abs() < 1e-3 || value.abs() >= 1e5) { format!("{value:.3e}") } else { format!("{value:.4}") }
+    if value != 0.0 && (value.abs() < 1e-3 || value.abs() >= 1e5) {
+        format!("{value:.3e}")
+    } else {
+        format!("{value:.4}")
+    }
 }
 
 /// Seconds as a person says them.

@@ -1,5 +1,7 @@
 //! The binary as a user runs it, one file a topic.
 
+#[path = "../support/slurm.rs"]
+mod cluster;
 #[path = "../support/runner.rs"]
 mod runner;
 
@@ -9,5 +11,6 @@ mod errors;
 mod evaluate;
 mod interrupt;
 mod parity;
+mod slurm;
 mod sweep;
 mod train;

@@ -10,5 +10,6 @@ pub mod rerun;
 pub mod resume;
 pub mod run;
 pub mod schema;
+pub mod stage;
 pub mod sweep;
 pub mod train;

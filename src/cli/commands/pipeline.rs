@@ -4,7 +4,6 @@
 //! Each stage is a process of its own. Ctrl-C while tuning ends the search and goes on to training with the best so
 //! far; a second one ends the pipeline.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use super::run::shown;
+use super::stage::Interrupts;
 use super::train::INTERRUPTED;
 use super::{checkpoints, sweep};
 use crate::cli::args::Args;
@@ -71,7 +71,7 @@ struct Pipeline<'a> {
     request: &'a Request,
     registry: &'a Registry,
     dir: PathBuf,
-    interrupts: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    interrupts: Interrupts,
 }
 
 /// Runs the stages that are needed; gives the exit code.
@@ -86,19 +86,10 @@ pub fn pipeline(request: &Request, registry: &Registry) -> Result<i32> {
     let settings: Settings = extract(node, &path).0?;
     let dir = std::path::absolute(&settings.dir).map_err(|error| Error::io("find", Path::new(&settings.dir), error))?;
     std::fs::create_dir_all(&dir).map_err(|error| Error::io("create", &dir, error))?;
-    let interrupts = std::sync::Arc::default();
-    let pipeline = Pipeline { request, registry, dir, interrupts };
-    pipeline.listen()?;
-    pipeline.run(&settings)
+    Pipeline { request, registry, dir, interrupts: Interrupts::listen()? }.run(&settings)
 }
 
 impl Pipeline<'_> {
-    /// Counts Ctrl-C; [`Pipeline::stage`] hands each of them on to the stage that runs.
-    fn listen(&self) -> Result<()> {
-        let counter = self.interrupts.clone();
-        super::count_interrupts(counter)
-    }
-
     fn run(&self, settings: &Settings) -> Result<i32> {
         let mut found = Vec::new();
         let mut upstream = String::new();
@@ -148,12 +139,14 @@ impl Pipeline<'_> {
     /// Searches, or goes on searching; gives the winner's overrides and what they depend on, or an exit code.
     fn tune(&self, stage: &Stage, upstream: &str) -> Result<Result<(Vec<String>, String), i32>> {
         let request = self.request_of(Command::Train, &stage.overrides, &[], true)?;
-        let (parent, jobs) = request.jobs()?;
-        let jobs: Vec<String> = jobs.iter().map(|job| job.join(" ")).collect();
+        let parent = request.parent()?;
+        let jobs = parent.sweep_arguments()?;
         let sweeper = parent.value("hydra.sweeper")?.map(|node| emit::to_yaml(&node)).unwrap_or_default();
         let config = emit::to_yaml(&parent.job);
-        let inputs = digest(&["tune", upstream, &config, &sweeper, &jobs.join("\n"), &data_state(&parent.job)]);
-        let before = self.done("tune").filter(|done| done.inputs == inputs && done.output.join(Journal::NAME).is_file());
+        let inputs =
+            digest(&["tune", upstream, &config, &sweeper, &jobs.join("\n"), &data_state(parent.value("data")?)]);
+        let before =
+            self.done("tune").filter(|done| done.inputs == inputs && done.output.join(Journal::NAME).is_file());
         let output = match &before {
             Some(done) => done.output.clone(),
             None => free_name(&self.dir.join("tune")),
@@ -172,7 +165,7 @@ impl Pipeline<'_> {
                 }
             })?;
         }
-        if self.interrupts.load(std::sync::atomic::Ordering::Relaxed) > 1 {
+        if self.interrupts.count() > 1 {
             return Ok(Err(INTERRUPTED));
         }
         if !output.join(Journal::NAME).is_file() {
@@ -221,7 +214,13 @@ impl Pipeline<'_> {
     fn request_of(&self, command: Command, stage: &[String], found: &[String], multirun: bool) -> Result<Request> {
         let overrides: Vec<String> = self.request.overrides.iter().chain(stage).chain(found).cloned().collect();
         let config_name = Some(self.request.config_name().to_owned());
-        let args = Args { free: free(command, &overrides), config_name, multirun, run: !multirun, ..self.request.args.clone() };
+        let args = Args {
+            free: free(command, &overrides),
+            config_name,
+            multirun,
+            run: !multirun,
+            ..self.request.args.clone()
+        };
         Request::new(args, self.registry.resolvers())
     }
 
@@ -229,7 +228,7 @@ impl Pipeline<'_> {
     fn inputs(&self, stage: &str, request: &Request, upstream: &str) -> Result<String> {
         let composed = request.compose()?;
         let config = emit::to_yaml(composed.job());
-        Ok(digest(&[stage, upstream, &config, &data_state(composed.job())]))
+        Ok(digest(&[stage, upstream, &config, &data_state(composed.config().value("data")?)]))
     }
 
     fn done(&self, stage: &str) -> Option<Done> {
@@ -255,8 +254,9 @@ impl Pipeline<'_> {
     /// Runs a stage in a process of its own; gives its exit code.
     fn stage(&self, name: &str, work: impl FnOnce() -> Result<i32>) -> Result<i32> {
         println!("{name}");
-        super::in_a_process(&self.interrupts, || work().unwrap_or_else(|error| problem::report(&error)))
-            .map_err(|error: io::Error| Error::failed(format!("cannot start the stage {name}: {error}")))
+        self.interrupts
+            .watch(|| work().unwrap_or_else(|error| problem::report(&error)))
+            .map_err(|error| Error::failed(format!("cannot run the stage {name}: {error}")))
     }
 }
 
@@ -273,6 +273,7 @@ fn free_name(wanted: &Path) -> PathBuf {
 
 /// Prepares and sets up the data of a config.
 fn prepare(request: &Request, registry: &Registry) -> Result<i32> {
+    crate::cli::commands::stage::die_of_interrupts()?;
     let composed = request.compose()?;
     let config = composed.resolve(&composed.run_dir()?)?;
     let checked = Plan::check(&config, registry)?;
@@ -293,12 +294,12 @@ fn digest(parts: &[&str]) -> String {
 }
 
 /// Names, sizes and times of the files that the data's config names.
-fn data_state(job: &Node) -> String {
+fn data_state(data: Option<Node>) -> String {
     /// More files than this are told apart by their folders' times alone.
     const MOST: usize = 200_000;
     let mut paths = Vec::new();
-    if let Some(data) = job.get("data") {
-        texts(data, &mut paths);
+    if let Some(data) = data {
+        texts(&data, &mut paths);
     }
     let mut lines = Vec::new();
     for path in paths.iter().map(Path::new).filter(|path| path.exists()) {

@@ -138,8 +138,7 @@ impl Server {
     /// Serves until the sweep closes its end.
     fn serve(mut self, main: &dyn Fn(&Job) -> i32) -> io::Result<()> {
         loop {
-            let mut ready =
-                [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.children, PollFlags::IN)];
+            let mut ready = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.children, PollFlags::IN)];
             match poll(&mut ready, None) {
                 Err(rustix::io::Errno::INTR) => continue,
                 other => other?,

@@ -121,7 +121,13 @@ impl LauncherSettings {
             }
             return Err(problem.help("hydra/launcher is one of basic, local, joblib, submitit_local, slurm").into());
         };
-        let own: Map = node.as_map().into_iter().flatten().filter(|(key, _)| key.as_str() != Some("_target_")).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let own: Map = node
+            .as_map()
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| key.as_str() != Some("_target_"))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         Ok(reader(&Node::new(own, node.origin.clone()), &path)?)
     }
 

@@ -204,7 +204,11 @@ impl SlurmSettings {
 /// A text as one word of a shell.
 fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:=+%@".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// A job in the queue.
@@ -400,8 +404,16 @@ mod tests {
         .unwrap();
         let options = settings.options(Path::new("/s/%a.log"), 3);
         for wanted in [
-            "--array=0-2%2", "--time=90", "--gpus-per-node=1", "--mem=1536M", "--partition=gpu", "--mail-type=END",
-            "--exclusive", "--comment='two words'", "--signal=B:USR2@120", "--requeue",
+            "--array=0-2%2",
+            "--time=90",
+            "--gpus-per-node=1",
+            "--mem=1536M",
+            "--partition=gpu",
+            "--mail-type=END",
+            "--exclusive",
+            "--comment='two words'",
+            "--signal=B:USR2@120",
+            "--requeue",
         ] {
             assert!(options.iter().any(|option| option == wanted), "{wanted} is not in {options:?}");
         }

@@ -132,10 +132,7 @@ impl Definition {
             return Ok(());
         }
         Err(Error::request(format!("the configs have changed since the sweep began:\n  {}", changes.join("\n  ")))
-            .help(format!(
-                "put them back (the copies are in {}/{OWN}), or begin a new sweep",
-                sweep.display()
-            )))
+            .help(format!("put them back (the copies are in {}/{OWN}), or begin a new sweep", sweep.display())))
     }
 }
 
@@ -149,7 +146,8 @@ fn difference(path: &Path, then: &[u8], now: &[u8]) -> String {
             break;
         }
         if a != b {
-            let shown = |line: Option<&str>| line.map_or_else(|| "nothing".to_owned(), |line| format!("`{}`", line.trim()));
+            let shown =
+                |line: Option<&str>| line.map_or_else(|| "nothing".to_owned(), |line| format!("`{}`", line.trim()));
             return format!("{}, line {line}: {} was {}", path.display(), shown(b), shown(a));
         }
     }

@@ -60,6 +60,6 @@ pub fn from_file(path: &Path, registry: &Registry) -> Result<i32> {
     let sweep = job.folder.ancestors().find(|folder| folder.join(OWN).is_dir());
     let sweep = sweep.ok_or_else(|| Error::failed(format!("{} is in no sweep's folder", job.folder.display())))?;
     let request = Definition::read(sweep)?.request(sweep, registry.resolvers())?;
-    let (parent, _) = request.jobs()?;
+    let parent = request.parent()?;
     Ok(run(&request, &parent, &job, registry))
 }

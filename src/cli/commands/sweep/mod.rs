@@ -6,19 +6,21 @@ mod job;
 
 use std::path::{Path, PathBuf};
 
+use super::checkpoints;
 use super::objective::{self, OBJECTIVE};
 use super::run::shown;
 use super::train::INTERRUPTED;
-use super::checkpoints;
 use crate::cli::command::Command;
 use crate::cli::compose::{self, Request};
-use crate::config::{Config, Node, Problems, emit};
+use crate::config::{Config, Node, Problems, Value, emit, overrides};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::registry::Registry;
 use crate::run::RunDir;
 use crate::sweep::launchers::{Launcher, LauncherSettings, Local, Processes, Slurm, Spawned};
-use crate::sweep::{Conductor, Entry, Journal, Program, Record, State, SweepLock, Table, replay};
+use crate::sweep::{
+    Aim, Conductor, Direction, Entry, Journal, Program, Record, Search, State, SweepLock, Table, replay, report,
+};
 use crate::train::StopFlag;
 use definition::{Definition, OWN};
 pub use job::from_file;
@@ -28,11 +30,12 @@ pub use job::from_file;
 /// # Errors
 /// When any job's config is wrong: nothing has been started then.
 pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
-    let (parent, jobs) = request.jobs()?;
-    if jobs.is_empty() {
+    let (parent, jobs, search) = plan(request, registry)?;
+    if jobs.is_empty() && search.is_none() {
         return Err(Error::request("the sweep has no jobs: one of its ranges is empty"));
     }
     LauncherSettings::read(resolved_launcher(&parent)?.as_ref())?;
+    objectives(request, &parent, search.as_ref())?;
     for (number, overrides) in jobs.iter().enumerate() {
         check(request, &parent, number, overrides, registry).map_err(|error| of_job(error, number, overrides))?;
     }
@@ -45,7 +48,9 @@ pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
     let asked: Vec<Entry> =
         asked.map(|(number, overrides)| Entry { overrides, ..Entry::now(number, State::Asked) }).collect();
     journal.record_all(&asked)?;
-    println!("{} jobs: {}", asked.len(), shown(dir.path()));
+    let count = search.map_or(Some(asked.len()), |search| search.total());
+    let count = count.map_or_else(|| "jobs".to_owned(), |count| format!("{count} jobs"));
+    println!("{count}: {}", shown(dir.path()));
     let request = definition.request(dir.path(), registry.resolvers())?;
     conduct(&request, registry, dir.path(), (journal, asked), lock)
 }
@@ -98,7 +103,7 @@ fn conduct(
     (journal, entries): (Journal, Vec<Entry>),
     _lock: SweepLock,
 ) -> Result<i32> {
-    let (parent, _) = request.jobs()?;
+    let (parent, _, search) = plan(request, registry)?;
     let settings = LauncherSettings::read(resolved_launcher(&parent)?.as_ref())?;
     let logs = folder.join("logs");
     if !matches!(settings, LauncherSettings::Basic) {
@@ -108,11 +113,14 @@ fn conduct(
     let launcher = launcher(&settings, request, &parent, registry, folder)?;
     let stop = StopFlag::default();
     stop.on_ctrl_c()?;
-    let program = Jobs { request, parent: &parent, registry, stop: stop.clone() };
+    let program = Jobs { request, parent: &parent, stop: stop.clone() };
     let mut conductor = Conductor::new(folder.to_owned(), journal, replay(&entries)?, launcher, &program);
-    conductor.objective = optimized_metric(request, &parent)?;
+    conductor.objectives = objectives(request, &parent, search.as_ref())?;
     conductor.retries = settings.retries();
-    let objective = conductor.objective.clone();
+    conductor.aim = conductor.objectives.first().map(|metric| aim(metric, search.as_ref()));
+    conductor.study = study_name(search.as_ref(), folder);
+    conductor.search = search;
+    let objective = conductor.objectives.first().cloned();
     let records = conductor.run()?;
     Ok(conclude(&records, objective, folder, stop.is_interrupted()))
 }
@@ -128,7 +136,7 @@ fn conclude(records: &[Record], objective: Option<String>, folder: &Path, interr
     if open > 0 {
         println!("{open} of {} jobs are missing: runner resume {}", records.len(), shown(folder));
     }
-    println!("{}", shown(folder));
+    println!("{}", shown(&folder.join(report::NAME)));
     if interrupted { INTERRUPTED } else { i32::from(failed > 0) }
 }
 
@@ -137,13 +145,60 @@ fn resolved_launcher(parent: &Config) -> Result<Option<Node>> {
     Ok(parent.value("hydra.launcher")?)
 }
 
-/// The metric that the sweep optimizes.
-fn optimized_metric(request: &Request, parent: &Config) -> Result<Option<String>> {
-    let named = match request.brings_config() {
-        true => None,
-        false => parent.value("optimized_metric")?.and_then(|node| node.as_str().map(str::to_owned)),
+/// The config that all jobs start from, and the jobs: listed, or asked of a search.
+type Planned = (Config, Vec<Vec<String>>, Option<Search>);
+
+fn plan(request: &Request, registry: &Registry) -> Result<Planned> {
+    let parent = request.parent()?;
+    let sweeper = parent.value("hydra.sweeper")?;
+    let target = sweeper.as_ref().and_then(|node| node.get("_target_")).and_then(Node::as_str);
+    match (&sweeper, target) {
+        (Some(sweeper), Some(target)) if !target.ends_with("BasicSweeper") => {
+            let typed = overrides::parse_all(&request.job_overrides(&parent))?;
+            let search = Search::plan(sweeper, &typed, &|group| parent.sources.options(group), registry)?;
+            Ok((parent, Vec::new(), Some(search)))
+        }
+        _ => request.jobs().map(|(parent, jobs)| (parent, jobs, None)),
+    }
+}
+
+/// The metrics that the sweep optimizes.
+fn objectives(request: &Request, parent: &Config, search: Option<&Search>) -> Result<Vec<String>> {
+    let named = search.map(|search| search.settings.metrics.clone()).unwrap_or_default();
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let value = if request.brings_config() { None } else { parent.value("optimized_metric")? };
+    let mut metrics: Vec<String> = match value.as_ref().map(|node| (&node.value, node)) {
+        Some((Value::List(list), _)) => list.iter().filter_map(Node::as_str).map(str::to_owned).collect(),
+        Some((_, node)) => node.as_str().map(str::to_owned).into_iter().collect(),
+        None => Vec::new(),
     };
-    Ok(named.or_else(|| (request.command == Command::Objective).then(|| OBJECTIVE.to_owned())))
+    if metrics.is_empty() && request.command == Command::Objective {
+        metrics.push(OBJECTIVE.to_owned());
+    }
+    match search.map(|search| search.settings.directions.len()) {
+        Some(wanted) if wanted != metrics.len() => {
+            Err(Error::request(format!("the search has {wanted} objectives, and {} metrics are named", metrics.len()))
+                .help("name one for each direction: optimized_metric=val/acc_best"))
+        }
+        _ => Ok(metrics),
+    }
+}
+
+fn aim(metric: &str, search: Option<&Search>) -> Aim {
+    let direction = search.and_then(|search| search.settings.directions.first());
+    let direction = direction.map(|d| if *d == Direction::Minimize { "minimize" } else { "maximize" });
+    Aim::of(metric, direction)
+}
+
+/// The study's name: what the sweeper says, or the folder's last parts.
+fn study_name(search: Option<&Search>, folder: &Path) -> String {
+    let given = search.and_then(|search| search.settings.study_name.clone());
+    given.unwrap_or_else(|| {
+        let parts: Vec<_> = folder.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
+        parts.into_iter().rev().collect::<Vec<_>>().join("/")
+    })
 }
 
 fn launcher(
@@ -171,9 +226,7 @@ fn launcher(
             let gpus = local.gpus.as_ref().map(|gpus| gpus.iter().map(ToString::to_string).collect());
             Box::new(Local::side_by_side(processes()?, local.n_jobs, local.threads_per_job, gpus))
         }
-        LauncherSettings::Slurm(slurm) => {
-            Box::new(Slurm::new(slurm.as_ref().clone(), program()?, folder.to_owned())?)
-        }
+        LauncherSettings::Slurm(slurm) => Box::new(Slurm::new(slurm.as_ref().clone(), program()?, folder.to_owned())?),
     })
 }
 
@@ -181,14 +234,12 @@ fn launcher(
 struct Jobs<'a> {
     request: &'a Request,
     parent: &'a Config,
-    registry: &'a Registry,
     stop: StopFlag,
 }
 
 impl Program for Jobs<'_> {
     fn folder(&self, number: usize, overrides: &[String]) -> Result<String> {
         let composed = self.request.compose_job(self.parent, overrides, number)?;
-        let _ = self.registry;
         compose::sweep_subdir(composed.config())
     }
 
