@@ -239,6 +239,9 @@ impl Journal {
     /// # Errors
     /// As [`Journal::record`].
     pub fn record_all(&mut self, entries: &[Entry]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let mut lines = String::new();
         for entry in entries {
             lines += &serde_json::to_string(entry).map_err(|error| Error::io("write", &self.path, error))?;

@@ -157,7 +157,7 @@ impl Pipeline<'_> {
         } else {
             self.remember("tune", &inputs, &output, false)?;
             code = self.stage("tune", || match before {
-                Some(_) => sweep::resume(&request, &output, self.registry),
+                Some(_) => sweep::go_on(&output, false, self.registry),
                 None => {
                     let place = vec![format!("hydra.sweep.dir='{}'", output.display())];
                     let overrides: Vec<String> = stage.overrides.iter().chain(&place).cloned().collect();

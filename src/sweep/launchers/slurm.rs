@@ -5,7 +5,7 @@
 //! preempted or that ran out of its time is queued again and goes on from its last checkpoint. A job that has left the
 //! queue without that file was killed or cancelled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -18,6 +18,9 @@ use super::{Ended, Exit, Job, Launcher, Stop};
 use crate::config::{KeyPath, Problem, Problems};
 use crate::error::{Context, Error, Result};
 use crate::run::write_atomic;
+
+/// The file with the number of a submitted array, in its folder.
+const ID: &str = "id";
 
 const TEMPLATE: &str = include_str!("slurm.sh.j2");
 
@@ -229,6 +232,8 @@ pub struct Slurm {
     folder: PathBuf,
     waiting: Vec<Job>,
     queued: HashMap<usize, Queued>,
+    /// Jobs that an earlier session of the sweep has submitted, and that SLURM still knows or has ended since.
+    submitted: HashMap<usize, Queued>,
     asked: Instant,
 }
 
@@ -242,8 +247,9 @@ impl Slurm {
         let given = settings.submitit_folder.as_deref().map(|text| text.split("%j").next().unwrap_or_default());
         let folder = given.filter(|text| !text.is_empty()).map_or_else(|| sweep.join(".submitit"), PathBuf::from);
         let folder = std::path::absolute(&folder).map_err(|error| Error::io("find", &folder, error))?;
+        let submitted = submitted(&folder)?;
         let (waiting, queued) = (Vec::new(), HashMap::new());
-        Ok(Slurm { settings, program, sweep, folder, waiting, queued, asked: Instant::now() })
+        Ok(Slurm { settings, program, sweep, folder, waiting, queued, submitted, asked: Instant::now() })
     }
 
     /// Submits what is waiting as one array.
@@ -262,6 +268,7 @@ impl Slurm {
         write_atomic(&script, self.script(&specs, &jobs)?.as_bytes())?;
         let answer = slurm("sbatch", &["--parsable", &script.display().to_string()])?;
         let array = answer.trim().split(';').next().unwrap_or_default().to_owned();
+        write_atomic(&specs.join(ID), array.as_bytes())?;
         for (index, job) in jobs.iter().enumerate() {
             let ended = specs.join(format!("{index}.end"));
             self.queued.insert(job.number, Queued { id: format!("{array}_{index}"), ended, misses: 0 });
@@ -326,7 +333,7 @@ impl Slurm {
         self.asked = Instant::now();
         // A queue that does not answer says nothing about the jobs.
         let states = slurm("squeue", &["--noheader", "--array", "--format=%i"]).ok()?;
-        let active: std::collections::HashSet<&str> = states.lines().map(str::trim).collect();
+        let active: HashSet<&str> = states.lines().map(str::trim).collect();
         for job in self.queued.values_mut() {
             job.misses = if active.contains(job.id.as_str()) { 0 } else { job.misses + 1 };
         }
@@ -335,6 +342,31 @@ impl Slurm {
         let exit = Exit::Lost(format!("SLURM ended job {}{}", job.id, state_of(&job.id)));
         Some(Ended { number: gone, exit })
     }
+}
+
+/// The jobs of arrays that were submitted before, unless SLURM has lost them without a word; the newest of each.
+fn submitted(folder: &Path) -> Result<HashMap<usize, Queued>> {
+    let batches = (0..).map(|n| folder.join(format!("array_{n}"))).take_while(|path| path.is_dir());
+    let batches: Vec<PathBuf> = batches.filter(|path| path.join(ID).is_file()).collect();
+    if batches.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let active = slurm("squeue", &["--noheader", "--array", "--format=%i"])?;
+    let active: HashSet<&str> = active.lines().map(str::trim).collect();
+    let mut found = HashMap::new();
+    for specs in batches {
+        let array = std::fs::read_to_string(specs.join(ID)).unwrap_or_default();
+        for index in 0.. {
+            let Ok(text) = std::fs::read(specs.join(format!("{index}.json"))) else { break };
+            let Ok(job) = serde_json::from_slice::<Job>(&text) else { continue };
+            let (id, ended) = (format!("{}_{index}", array.trim()), specs.join(format!("{index}.end")));
+            found.remove(&job.number);
+            if active.contains(id.as_str()) {
+                found.insert(job.number, Queued { id, ended, misses: 0 });
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// What SLURM says of a job that has left the queue.
@@ -364,7 +396,10 @@ impl Launcher for Slurm {
     }
 
     fn submit(&mut self, job: Job) -> Result<()> {
-        self.waiting.push(job);
+        match self.submitted.remove(&job.number) {
+            Some(known) => drop(self.queued.insert(job.number, known)),
+            None => self.waiting.push(job),
+        }
         Ok(())
     }
 
@@ -384,7 +419,11 @@ impl Launcher for Slurm {
         let Some(job) = self.queued.get(&number) else { return Ok(()) };
         match how {
             // The script hands USR1 on as Ctrl-C.
-            Stop::Gently => slurm("scancel", &["--signal=USR1", "--batch", &job.id]).map(drop),
+            Stop::Gently => {
+                // What has not started has nothing to save, and hears no signal.
+                slurm("scancel", &["--state=PENDING", &job.id])?;
+                slurm("scancel", &["--signal=USR1", "--batch", &job.id]).map(drop)
+            }
             Stop::Kill => slurm("scancel", &[&job.id]).map(drop),
         }
     }

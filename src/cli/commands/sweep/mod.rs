@@ -64,6 +64,14 @@ pub fn resume(request: &Request, folder: &Path, registry: &Registry) -> Result<i
         return Err(Error::request(format!("a sweep is resumed as it was begun: `{text}` would change its jobs"))
             .help("begin a new sweep for other values"));
     }
+    go_on(folder, request.args.retry_failed, registry)
+}
+
+/// Goes on with the sweep in `folder`; with the jobs that failed too, if so wished.
+///
+/// # Errors
+/// As [`resume`].
+pub fn go_on(folder: &Path, retry_failed: bool, registry: &Registry) -> Result<i32> {
     let folder = std::path::absolute(folder).map_err(|error| Error::io("find", folder, error))?;
     let definition = Definition::read(&folder)?;
     if definition.runner != env!("CARGO_PKG_VERSION") {
@@ -79,7 +87,7 @@ pub fn resume(request: &Request, folder: &Path, registry: &Registry) -> Result<i
     let lock = SweepLock::take(&folder.join(OWN))?;
     definition.check_unchanged(&folder)?;
     let (mut journal, mut entries) = Journal::open(&folder)?;
-    if request.args.retry_failed {
+    if retry_failed {
         let again: Vec<Entry> = replay(&entries)?
             .iter()
             .filter(|record| record.state == State::Failed)
@@ -100,10 +108,17 @@ fn conduct(
     request: &Request,
     registry: &Registry,
     folder: &Path,
-    (journal, entries): (Journal, Vec<Entry>),
+    (mut journal, mut entries): (Journal, Vec<Entry>),
     _lock: SweepLock,
 ) -> Result<i32> {
-    let (parent, _, search) = plan(request, registry)?;
+    let (parent, jobs, search) = plan(request, registry)?;
+    let known = replay(&entries)?.len();
+    // A sweep that was killed while it wrote down its jobs.
+    let rest = jobs.into_iter().enumerate().skip(known);
+    let rest: Vec<Entry> =
+        rest.map(|(number, overrides)| Entry { overrides, ..Entry::now(number, State::Asked) }).collect();
+    journal.record_all(&rest)?;
+    entries.extend(rest);
     let settings = LauncherSettings::read(resolved_launcher(&parent)?.as_ref())?;
     let logs = folder.join("logs");
     if !matches!(settings, LauncherSettings::Basic) {
