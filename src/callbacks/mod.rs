@@ -11,6 +11,7 @@ mod finetuning;
 mod lr_monitor;
 mod on_exception;
 mod progress;
+mod reports;
 mod summary;
 mod timer;
 
@@ -18,6 +19,7 @@ use crate::registry::Registry;
 
 pub use checkpoint::ModelCheckpoint;
 pub use progress::ProgressBar;
+pub use reports::Reports;
 pub use summary::ModelSummary;
 
 /// The callbacks, one line each.

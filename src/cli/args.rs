@@ -99,6 +99,15 @@ pub struct Args {
     /// Where the run goes, instead of hydra.run.dir; used by sweeps for their jobs.
     #[arg(long, value_name = "DIR", hide = true)]
     pub run_dir: Option<PathBuf>,
+    /// Run one job of a sweep, described in this file; used by launchers.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub sweep_job: Option<PathBuf>,
+    /// With resume of a sweep: also run the jobs that failed.
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// With best: write the winner's overrides as an experiment.
+    #[arg(long, value_name = "FILE")]
+    pub copy_config: Option<PathBuf>,
 }
 
 impl Args {

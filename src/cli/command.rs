@@ -16,6 +16,14 @@ pub enum Command {
     Predict,
     /// Look for a learning rate and a batch size.
     Tune,
+    /// Compute an expression of the config; train nothing.
+    Objective,
+    /// Prepare, tune, train and test, each where it is needed.
+    Pipeline,
+    /// Show the best job of a sweep.
+    Best,
+    /// Go on with a run or a sweep in its own folder.
+    Resume,
     /// Check everything without training.
     Check,
     /// Say where a value comes from.
@@ -28,8 +36,6 @@ pub enum Command {
     Diff,
     /// Run again what a run folder records.
     Rerun,
-    /// Go on with a run in its own folder.
-    Resume,
     /// List runs.
     Runs,
     /// Make the pages of runs again.
@@ -61,13 +67,21 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Test, "test", &[], "evaluate a checkpoint on the test split: ckpt_path=…"),
     spelt(Command::Predict, "predict", &[], "write a CSV row with the prediction for every sample: ckpt_path=…"),
     spelt(Command::Tune, "tune", &[], "look for a learning rate (and a batch size: tuner=all) by short trials"),
+    spelt(Command::Objective, "objective", &[], "compute the config's `objective` and train nothing: to try a search"),
+    spelt(Command::Pipeline, "pipeline", &[], "prepare, tune, train and test, skipping what is done already"),
+    spelt(Command::Best, "best", &["SWEEP"], "show the best job of a sweep; --copy-config FILE writes its overrides"),
+    spelt(
+        Command::Resume,
+        "resume",
+        &["DIR"],
+        "go on with a run or a sweep that was stopped or killed, in its own folder",
+    ),
     spelt(Command::Check, "check", &[], "check config, components, data and shapes without training"),
     spelt(Command::Explain, "explain", &["KEY"], "say which file or argument set a value, and what it overrode"),
     spelt(Command::Components, "components", &["[NAME]"], "list the components, or describe one"),
     spelt(Command::Schema, "schema", &[], "write JSON Schemas, so that an editor completes and checks configs"),
     spelt(Command::Diff, "diff", &["RUN", "RUN"], "compare the configs of two runs"),
     spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
-    spelt(Command::Resume, "resume", &["RUN"], "go on with a run that was stopped or killed, in its own folder"),
     spelt(Command::Runs, "runs", &["[DIR]"], "list the runs below a folder; status=failed or an override keeps some"),
     spelt(Command::Report, "report", &["DIR"], "make the page report.html of a run, or of all runs below a folder"),
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),

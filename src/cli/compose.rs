@@ -1,9 +1,11 @@
 //! From the command line to a composed config: which command, which search path, which overrides.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::args::Args;
 use super::command::Command;
+use super::files;
 use crate::config::{
     Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, Value, emit, overrides,
     yaml,
@@ -21,7 +23,7 @@ pub struct Request {
     pub words: Vec<String>,
     /// The overrides, as typed.
     pub overrides: Vec<String>,
-    composer: Composer,
+    composer: Arc<Composer>,
     resolvers: Resolvers,
 }
 
@@ -43,7 +45,7 @@ impl Request {
     pub fn new(args: Args, resolvers: &Resolvers) -> Result<Self> {
         let (command, words, overrides) = Command::split(&args.free)?;
         let composer = Composer::new(search_path(&args, None)?, facts(command)).with_resolvers(resolvers.clone());
-        Ok(Request { args, command, words, overrides, composer, resolvers: resolvers.clone() })
+        Ok(Request { args, command, words, overrides, composer: Arc::new(composer), resolvers: resolvers.clone() })
     }
 
     /// The primary config's name.
@@ -51,6 +53,7 @@ impl Request {
         match &self.args.config_name {
             Some(name) => name,
             None if self.command.evaluates() => "eval",
+            None if self.command == Command::Pipeline => "pipeline",
             None => "train",
         }
     }
@@ -107,9 +110,24 @@ impl Request {
         Ok(config.is_ok_and(|config| config.hydra.get("mode").and_then(Node::as_str) == Some("MULTIRUN")))
     }
 
-    fn parent(&self) -> Result<Config> {
-        let parsed = overrides::parse_all(&self.overrides)?;
+    /// The config that all jobs of a sweep start from.
+    pub fn parent(&self) -> Result<Config> {
+        let mut parsed = overrides::parse_all(&self.overrides)?;
+        if self.brings_config() {
+            // The jobs' configs come with their checkpoints: here only `hydra` is of interest.
+            parsed.retain(overrides::Override::is_hydra);
+        }
         Ok(self.composer.compose_parent(Some(self.config_name()), &parsed)?)
+    }
+
+    /// Whether a job's config comes with its checkpoint.
+    pub fn brings_config(&self) -> bool {
+        self.command.evaluates() && self.args.config_name.is_none()
+    }
+
+    /// The overrides that are about the jobs rather than `hydra`.
+    pub fn job_overrides(&self, parent: &Config) -> Vec<String> {
+        self.overrides.iter().filter(|text| !parent.hydra_overrides.contains(text)).cloned().collect()
     }
 
     /// The jobs of a sweep, each a list of overrides spelt as Hydra spells them.
@@ -117,7 +135,11 @@ impl Request {
         /// More jobs than anybody waits for, and fewer than fill the memory.
         const MOST: u64 = 1_000_000;
         let parent = self.parent()?;
-        let arguments = overrides::parse_all(&parent.sweep_arguments()?)?;
+        let mut texts = parent.sweep_arguments()?;
+        if self.brings_config() {
+            texts.extend(self.job_overrides(&parent));
+        }
+        let arguments = overrides::parse_all(&files::expand(texts)?)?;
         let jobs = overrides::sweep::expand(&arguments, &|group| parent.sources.options(group), 0)?;
         if jobs.len() > MOST {
             return Err(Error::request(format!("the sweep has {} jobs, more than {MOST}", jobs.len()))
@@ -129,28 +151,25 @@ impl Request {
 
     /// Composes one job of a sweep.
     pub fn compose_job(&self, parent: &Config, job: &[String], number: usize) -> Result<Composed> {
+        let job = if self.brings_config() { &[] } else { job };
         let config = self.composer.compose_job(Some(self.config_name()), parent, job, number)?;
         Ok(Composed { config, run_dir: None, recorded_seed: None })
     }
 
-    /// The arguments that run one job of a sweep in a process of its own.
-    pub fn job_arguments(&self, parent: &Config, job: &[String], number: usize, folder: &Path) -> Vec<String> {
-        let mut arguments = vec![self.command.name().to_owned()];
-        let paths = [("--config-path", &self.args.config_path), ("--config-dir", &self.args.config_dir)];
-        for (flag, path) in paths {
-            if let Some(path) = path {
-                arguments.push(format!("{flag}={}", path.display()));
-            }
+    /// The request that runs one job of a sweep in `folder`. It shares what has been read of the configs.
+    pub fn job(&self, parent: &Config, job: &[String], number: usize, folder: &Path) -> Self {
+        let num = [format!("hydra.job.num={number}")];
+        let overrides = parent.hydra_overrides.iter().chain(&num).chain(job).cloned().collect();
+        let args =
+            Args { run_dir: Some(folder.to_owned()), multirun: false, run: true, sweep_job: None, ..self.args.clone() };
+        Request {
+            args,
+            command: self.command,
+            words: self.words.clone(),
+            overrides,
+            composer: self.composer.clone(),
+            resolvers: self.resolvers.clone(),
         }
-        if let Some(name) = &self.args.config_name {
-            arguments.push(format!("--config-name={name}"));
-        }
-        arguments.push(format!("--run-dir={}", folder.display()));
-        arguments.push("--run".to_owned());
-        arguments.extend(parent.hydra_overrides.iter().cloned());
-        arguments.push(format!("hydra.job.num={number}"));
-        arguments.extend(job.iter().cloned());
-        arguments
     }
 }
 

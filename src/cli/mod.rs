@@ -5,12 +5,14 @@
 //! beside it for the rest.
 
 mod args;
+mod best;
 mod command;
 mod commands;
 mod completion;
 mod compose;
 mod diff;
 mod explain;
+mod files;
 mod problem;
 mod show;
 
@@ -61,6 +63,9 @@ fn exit(resolvers: &Resolvers, work: impl FnOnce(&Request) -> Result<i32>) -> Ex
 
 fn compute(request: &Request, registry: &Registry) -> Result<i32> {
     use crate::data::Split;
+    if let Some(job) = &request.args.sweep_job {
+        return commands::sweep::from_file(job, registry);
+    }
     if request.args.info == Some(args::Info::Plan) {
         return commands::check::plan(&request.compose()?, registry);
     }
@@ -76,10 +81,14 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Check => commands::check::check(&request.compose()?, registry),
         Command::Components => commands::components::components(request, registry),
         Command::Schema => commands::schema::schema(registry),
+        Command::Objective => commands::objective::objective(&request.compose()?),
+        Command::Pipeline => commands::pipeline::pipeline(request, registry),
         Command::Resume => commands::resume::resume(request, registry),
         Command::Rerun => commands::rerun::rerun(request, registry),
         // The front has answered these.
-        Command::Explain | Command::Diff | Command::Runs | Command::Report | Command::Completion => Ok(0),
+        Command::Explain | Command::Diff | Command::Runs | Command::Report | Command::Completion | Command::Best => {
+            Ok(0)
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub mod generator;
 pub mod grad;
 pub mod layout;
 pub mod map;
+#[cfg(target_os = "linux")]
+pub mod process;
 
 use std::borrow::Borrow;
 use std::ffi::CStr;

@@ -18,20 +18,9 @@ const PREFIX: &str = ".writing-";
 /// What `fill` says, or that the disk refuses, with the path.
 pub fn write_atomic_with(path: &Path, fill: impl FnOnce(&mut BufWriter<&File>) -> std::io::Result<()>) -> Result<()> {
     let failed = |error: std::io::Error| Error::io("write", path, error);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(failed)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX);
-    #[cfg(unix)]
-    {
-        // Like any new file (the process's mask applies), not private as temporary files are.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let temporary = builder.tempfile_in(folder).map_err(failed)?;
+    let temporary = temporary_in(folder).map_err(failed)?;
     let mut writer = BufWriter::with_capacity(1 << 20, temporary.as_file());
     fill(&mut writer).map_err(failed)?;
     writer.flush().map_err(failed)?;
@@ -53,9 +42,39 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic_with(path, |file| file.write_all(bytes))
 }
 
+/// Writes a file whole, without waiting for the disk: for what can be made again from other files.
+///
+/// # Errors
+/// When the disk refuses, with the path.
+pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: std::io::Error| Error::io("write", path, error);
+    let mut file = temporary_in(folder_of(path)).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// The folder that holds `path`.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file in the making.
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX);
+    #[cfg(unix)]
+    {
+        // Like any new file (the process's mask applies), not private as temporary files are.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
 /// Gives `target` the further name `path`, replacing what has that name.
 pub fn link_atomic(target: &Path, path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     // A free name for the link before it is renamed: that of a temporary folder's only entry.
     let place = tempfile::Builder::new().prefix(PREFIX).tempdir_in(folder)?;
     let link = place.path().join("link");

@@ -10,7 +10,7 @@ mod store;
 
 pub use claim::RunDir;
 pub use events::Events;
-pub use files::{link_atomic, remove_leftovers, write_atomic, write_atomic_with};
+pub use files::{link_atomic, remove_leftovers, write_atomic, write_atomic_with, write_derived};
 pub use logging::{OUTCOME, console_through, start_logging};
 pub use manifest::{Manifest, Results};
 pub use provenance::{Git, Host, host_name};

@@ -5,17 +5,19 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::journal::{Record, State};
 use crate::error::{Error, Result};
-use crate::run::{Results, write_atomic};
+use crate::run::write_derived;
 
 /// One job's line.
 #[derive(Clone, Debug)]
 struct Line {
     job: usize,
     overrides: Vec<String>,
-    status: String,
+    status: &'static str,
     metrics: IndexMap<String, Value>,
     duration_s: f64,
+    reason: Option<String>,
 }
 
 /// The lines of all jobs that have ended.
@@ -27,20 +29,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table whose objective is this metric.
-    pub fn new(objective: Option<String>) -> Self {
-        Table { lines: Vec::new(), objective }
-    }
-
-    /// Adds a job that has ended.
-    pub fn add(&mut self, job: usize, overrides: &[String], results: &Results) {
-        self.lines.push(Line {
-            job,
-            overrides: overrides.to_vec(),
-            status: results.status.clone(),
-            metrics: results.metrics.clone(),
-            duration_s: results.duration_s,
+    /// The table of all jobs that have ended, by number, whatever the order in which they did.
+    pub fn of(records: &[Record], objective: Option<String>) -> Self {
+        let ended = records.iter().filter(|record| record.state.is_settled() || record.state == State::Interrupted);
+        let lines = ended.map(|record| Line {
+            job: record.number,
+            overrides: record.overrides.clone(),
+            status: record.state.name(),
+            metrics: record.metrics.clone(),
+            duration_s: record.duration_s,
+            reason: record.reason.clone(),
         });
+        Table { lines: lines.collect(), objective }
     }
 
     /// The overrides in which jobs differ, in order of appearance.
@@ -90,7 +90,7 @@ impl Table {
             let mut row = vec![line.job.to_string()];
             row.extend(varied.iter().map(|key| Self::override_of(line, key).to_owned()));
             row.extend(metrics.iter().map(|name| line.metrics.get(name).map(short).unwrap_or_default()));
-            row.extend([format!("{:.1} s", line.duration_s), line.status.clone()]);
+            row.extend([format!("{:.1} s", line.duration_s), line.status.to_owned()]);
             rows.push(row);
         }
         let widths: Vec<usize> =
@@ -114,39 +114,42 @@ impl Table {
         let mut writer = csv::Writer::from_writer(Vec::new());
         let failed = |error: csv::Error| Error::io("write", path, error);
         let header = ["job", "status", "duration_s"].into_iter().chain(keys.iter().copied());
-        writer.write_record(header.chain(metrics.iter().map(|name| name.as_str()))).map_err(failed)?;
+        let header = header.chain(metrics.iter().map(|name| name.as_str())).chain(["reason"]);
+        writer.write_record(header).map_err(failed)?;
         for line in &self.lines {
-            let mut row = vec![line.job.to_string(), line.status.clone(), format!("{:.3}", line.duration_s)];
+            let mut row = vec![line.job.to_string(), line.status.to_owned(), format!("{:.3}", line.duration_s)];
             row.extend(keys.iter().map(|key| Self::override_of(line, key).to_owned()));
             row.extend(metrics.iter().map(|name| match line.metrics.get(*name) {
                 Some(Value::String(text)) => text.clone(),
                 Some(value) => value.to_string(),
                 None => String::new(),
             }));
+            row.push(line.reason.clone().unwrap_or_default());
             writer.write_record(&row).map_err(failed)?;
         }
         let bytes = writer.into_inner().map_err(|error| Error::io("write", path, error.error()))?;
-        write_atomic(path, &bytes)
+        write_derived(path, &bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::journal::{Entry, replay};
     use super::*;
     use serde_json::json;
 
     #[test]
     fn shows_what_differs_and_what_counts() {
-        let mut table = Table::new(Some("val/acc".into()));
-        for (job, (lr, value)) in [("0.1", Some(0.5)), ("0.2", None)].into_iter().enumerate() {
-            let mut results = Results::new(if value.is_some() { "finished" } else { "failed" });
-            if let Some(value) = value {
-                results.metrics.insert("val/acc".into(), json!(value));
-                results.metrics.insert("train/loss".into(), json!(1.0));
-            }
-            results.duration_s = 2.0;
-            table.add(job, &["seed=1".into(), format!("lr={lr}")], &results);
-        }
+        let asked = |job: usize, lr: &str| Entry {
+            overrides: vec!["seed=1".into(), format!("lr={lr}")],
+            ..Entry::now(job, State::Asked)
+        };
+        let mut finished = Entry { duration_s: Some(2.0), ..Entry::now(0, State::Finished) };
+        finished.metrics.insert("val/acc".into(), json!(0.5));
+        finished.metrics.insert("train/loss".into(), json!(1.0));
+        let failed = Entry { duration_s: Some(2.0), reason: Some("too hot".into()), ..Entry::now(1, State::Failed) };
+        let records = replay(&[asked(0, "0.1"), asked(1, "0.2"), failed, finished]).unwrap();
+        let table = Table::of(&records, Some("val/acc".into()));
         assert_eq!(
             table.text(),
             "job  lr   val/acc  time   status\n0    0.1  0.5000   2.0 s  finished\n1    0.2           2.0 s  failed"
@@ -154,9 +157,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         table.write_csv(&dir.path().join("results.csv")).unwrap();
         let text = std::fs::read_to_string(dir.path().join("results.csv")).unwrap();
-        assert!(
-            text.starts_with("job,status,duration_s,seed,lr,val/acc,train/loss\n0,finished,2.000,1,0.1,0.5,1.0\n"),
-            "{text}"
+        assert_eq!(
+            text,
+            "job,status,duration_s,seed,lr,val/acc,train/loss,reason\n0,finished,2.000,1,0.1,0.5,1.0,\n1,failed,2.000,1,0.2,,,too hot\n"
         );
     }
 }

@@ -1,5 +1,7 @@
 //! The binary as a user runs it, one file a topic.
 
+#[path = "../support/slurm.rs"]
+mod cluster;
 #[path = "../support/python.rs"]
 mod python;
 #[path = "../support/runner.rs"]
@@ -15,6 +17,7 @@ mod loggers;
 mod parity;
 mod report;
 mod resume;
+mod slurm;
 mod sweep;
 mod train;
 mod trainer;

@@ -1,9 +1,9 @@
-//! `runner resume RUN`: goes on with a run that was stopped or killed, in its own folder.
+//! `runner resume DIR`: goes on with a run or a sweep that was stopped or killed, in its own folder.
 
 use std::path::Path;
 
 use super::run::GoOn;
-use super::{checkpoints, train};
+use super::{checkpoints, sweep, train};
 use crate::cli::compose::Request;
 use crate::cli::diff::config_of;
 use crate::config::emit;
@@ -26,6 +26,9 @@ const SET_ASIDE: &str = "set_aside";
 pub fn resume(request: &Request, registry: &Registry) -> Result<i32> {
     let given = Path::new(&request.words[0]);
     let folder = std::path::absolute(given).map_err(|error| Error::io("find", given, error))?;
+    if sweep::is_sweep(&folder) {
+        return sweep::resume(request, &folder, registry);
+    }
     let config = config_of(&folder)?;
     let composed = request.compose_saved(&emit::to_yaml(&config), &folder.join(".hydra/config.yaml"))?;
     let manifest = Manifest::read(&folder)?;
@@ -33,21 +36,31 @@ pub fn resume(request: &Request, registry: &Registry) -> Result<i32> {
         return Err(Error::request(format!("{} is a run of `runner {}`", given.display(), manifest.command))
             .help("only training can go on; run the command again"));
     }
+    let given = request.typed("ckpt_path").map(|text| text.trim_matches(['\'', '"']));
+    let go_on = reopen(&folder, given)?;
+    let composed = composed.in_folder(&folder).with_recorded_seed(u32::try_from(manifest.seed).ok());
+    train::go_on(&composed, registry, go_on)
+}
+
+/// Opens a run's folder to go on there: from the newest whole checkpoint, or the one that is given. What a run
+/// without one had written is set aside.
+///
+/// # Errors
+/// When a process is still at work there, or the checkpoint cannot be used.
+pub fn reopen(folder: &Path, given: Option<&str>) -> Result<GoOn> {
     // From here on no other process works in this folder.
-    let events = Events::open(&folder)?;
-    remove_leftovers(&folder);
+    let events = Events::open(folder)?;
+    remove_leftovers(folder);
     remove_leftovers(&folder.join("checkpoints"));
-    let found = match request.typed("ckpt_path").map(|text| text.trim_matches(['\'', '"'])) {
-        None | Some("last") => checkpoints::newest(&folder)?,
-        Some("best") => checkpoints::Found::sure(checkpoints::best(&folder)?),
-        Some(path) => checkpoints::Found::sure(checkpoints::to_go_on(path, &folder)?),
+    let found = match given {
+        None | Some("last") => checkpoints::newest(folder)?,
+        Some("best") => checkpoints::Found::sure(checkpoints::best(folder)?),
+        Some(path) => checkpoints::Found::sure(checkpoints::to_go_on(path, folder)?),
     };
     if found.checkpoint.is_none() {
-        set_aside(&folder)?;
+        set_aside(folder)?;
     }
-    let composed = composed.in_folder(&folder).with_recorded_seed(u32::try_from(manifest.seed).ok());
-    let go_on = GoOn { dir: RunDir::reopen(&folder), events, checkpoint: found.checkpoint, warnings: found.broken };
-    train::go_on(&composed, registry, go_on)
+    Ok(GoOn { dir: RunDir::reopen(folder), events, checkpoint: found.checkpoint, warnings: found.broken })
 }
 
 /// Moves what a run left that begins again: its rows of metrics must not be there twice.

@@ -8,7 +8,7 @@ use serde_json::json;
 use tch::Device;
 
 use super::checkpoints;
-use crate::callbacks::{ModelCheckpoint, ModelSummary, ProgressBar};
+use crate::callbacks::{ModelCheckpoint, ModelSummary, ProgressBar, Reports};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
 use crate::config::{KeyPath, Node, emit};
@@ -403,6 +403,9 @@ impl Claimed<'_> {
     /// What Lightning adds by itself: checkpoints, a progress bar, a summary; and what the switches take away.
     fn add_defaults(&self, args: &TrainerArgs, callbacks: &mut Vec<Box<dyn Callback>>, cx: &mut Build) -> Result<()> {
         let has = |callbacks: &[Box<dyn Callback>], name: &str| callbacks.iter().any(|c| c.name().starts_with(name));
+        if self.trains && !args.is_fast_dev_run() {
+            callbacks.push(Box::new(Reports));
+        }
         if args.enable_checkpointing == Some(false) {
             callbacks.retain(|callback| !callback.name().starts_with("ModelCheckpoint"));
         } else if self.trains && !has(callbacks, "ModelCheckpoint") {

@@ -1,0 +1,50 @@
+//! `runner objective`: computes the config's `objective` and trains nothing. It shows in seconds what a search does
+//! with a function, and what a job costs that has nothing to do.
+
+use std::time::Instant;
+
+use indexmap::IndexMap;
+
+use crate::cli::compose::Composed;
+use crate::config::{Node, Problem, Value};
+use crate::error::Result;
+use crate::run::{Manifest, Results, RunDir};
+
+/// The key, and the name of the metric that it becomes.
+pub const OBJECTIVE: &str = "objective";
+
+/// Computes the objective and leaves a run folder with it.
+pub fn objective(composed: &Composed) -> Result<i32> {
+    let started = Instant::now();
+    let config = composed.resolve(&composed.run_dir()?)?;
+    let value = value(&config)?;
+    let dir = RunDir::claim(&composed.run_dir()?)?;
+    composed.write_snapshot(&dir)?;
+    let versions = IndexMap::from([("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    let seed = config.get("seed").and_then(Node::as_int).and_then(|seed| u64::try_from(seed).ok()).unwrap_or(0);
+    Manifest::now(OBJECTIVE, seed, "cpu".into(), versions).write(&dir)?;
+    let mut results = Results::new("finished");
+    results.metrics.insert(OBJECTIVE.into(), Results::number(value));
+    results.duration_s = started.elapsed().as_secs_f64();
+    results.write(&dir)?;
+    println!("{OBJECTIVE}: {value}");
+    Ok(0)
+}
+
+/// The number under `objective` of a resolved config.
+///
+/// # Errors
+/// When there is none.
+pub fn value(config: &Node) -> Result<f64> {
+    let found = config.get(OBJECTIVE);
+    match found.map(|node| &node.value) {
+        Some(Value::Int(value)) => Ok(*value as f64),
+        Some(Value::Float(value)) => Ok(*value),
+        _ => {
+            let problem = Problem::new("the config has no number under `objective`")
+                .help("add one: +objective='${eval:\"${model.optimizer.lr} * ${seed}\"}'");
+            let problem = found.map_or(problem.clone(), |node| problem.from(&node.origin));
+            Err(problem.into())
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Which job of a sweep is the best one.
+
+use super::journal::{Record, State};
+
+/// What a sweep is after: a metric, and whether more of it is better.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aim {
+    /// The metric.
+    pub metric: String,
+    /// Whether more is better.
+    pub more: bool,
+}
+
+impl Aim {
+    /// The aim when a direction (`minimize`, `maximize`) is known or not. Without one the metric's name decides: less
+    /// is better of what is called a loss or an error.
+    pub fn of(metric: &str, direction: Option<&str>) -> Self {
+        const LESS: [&str; 9] = ["loss", "err", "mse", "mae", "perplexity", "wer", "cer", "objective", "distance"];
+        let more = match direction {
+            Some(direction) => direction.starts_with("max"),
+            None => {
+                let name = metric.to_lowercase();
+                !LESS.iter().any(|word| name.contains(word))
+            }
+        };
+        Aim { metric: metric.to_owned(), more }
+    }
+
+    /// The metric's value in a job; `None` when it has none or it is no number.
+    pub fn value(&self, record: &Record) -> Option<f64> {
+        record.metrics.get(&self.metric)?.as_f64().filter(|value| !value.is_nan())
+    }
+
+    /// Whether `a` is better than `b`.
+    pub fn better(&self, a: f64, b: f64) -> bool {
+        if self.more { a > b } else { a < b }
+    }
+
+    /// The aim in words.
+    pub fn words(&self) -> &'static str {
+        if self.more { "more is better" } else { "less is better" }
+    }
+}
+
+/// The best finished job, the first of several equal ones, with its value.
+pub fn best_of<'r>(records: &'r [Record], aim: &Aim) -> Option<(&'r Record, f64)> {
+    let finished = records.iter().filter(|record| record.state == State::Finished);
+    let valued = finished.filter_map(|record| Some((record, aim.value(record)?)));
+    valued.reduce(|best, next| if aim.better(next.1, best.1) { next } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_decides_when_nothing_else_does() {
+        for (name, direction, more) in
+            [("val/loss", None, false), ("val/acc_best", None, true), ("val/loss", Some("maximize"), true)]
+        {
+            assert_eq!(Aim::of(name, direction).more, more, "{name}");
+        }
+    }
+}
