@@ -56,7 +56,7 @@ impl Trainer {
         guard(|| task.on_epoch_end(split, &mut self.log))?;
         let values = self.log.epoch_values();
         if !self.sanity_checking {
-            self.metrics.extend(values.iter().cloned());
+            self.metrics.extend(self.log.callback_values());
             self.send(&values)?;
         }
         self.hook(task, |callback, cx| callback.on_eval_end(split, cx))?;

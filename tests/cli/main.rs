@@ -10,4 +10,5 @@ mod evaluate;
 mod interrupt;
 mod parity;
 mod sweep;
+mod tasks;
 mod train;

@@ -12,7 +12,7 @@ use crate::cli::compose::Composed;
 use crate::config::{KeyPath, Node, emit};
 use crate::data::{DataContext, DataModule, Split};
 use crate::error::{Error, Result};
-use crate::nn::Dims;
+use crate::nn::{DataShape, Dims};
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
 use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
@@ -95,6 +95,8 @@ impl Prepared {
             channels: facts.input_shape.as_ref().filter(|shape| shape.len() == 3).map(|shape| shape[0]),
             classes: (!facts.classes.is_empty()).then_some(facts.classes.len() as i64),
         });
+        cx.provide(DataShape { input: facts.input_shape.clone(), heads: Vec::new() });
+        cx.provide(facts.clone());
         let mut task = cx.build(&checked.plan.task)?;
         task.setup(&facts)?;
         if trains {
