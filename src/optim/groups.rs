@@ -260,7 +260,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_fits_nothing_is_an_error() {
-        let error = param_groups(params(), &parts(), &[rule("net.fc.wieght", None, None)], &[]).err().unwrap().to_string();
+        let error =
+            param_groups(params(), &parts(), &[rule("net.fc.wieght", None, None)], &[]).err().unwrap().to_string();
         assert_eq!(error, "no parameter fits the pattern `net.fc.wieght`; the nearest is `net.fc.weight`");
         let error = param_groups(params(), &parts(), &[], &["head.*".into()]).err().unwrap().to_string();
         assert!(error.contains("`head.*`") && error.contains("(5 in all)"), "{error}");

@@ -19,8 +19,7 @@ pub(super) fn loss(target: &str, cx: &mut Build) -> Result<Box<dyn Loss>> {
 
 /// Metrics with their defaults, by name.
 pub(super) fn metrics<R: Reads>(targets: &[(&str, &str)]) -> IndexMap<String, MetricSlot<R>> {
-    let slot = |(name, target): &(&str, &str)| {
-        ((*name).to_owned(), MetricSlot::new(component(target), KeyPath::root()))
-    };
+    let slot =
+        |(name, target): &(&str, &str)| ((*name).to_owned(), MetricSlot::new(component(target), KeyPath::root()));
     targets.iter().map(slot).collect()
 }

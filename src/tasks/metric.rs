@@ -73,9 +73,27 @@ fn take_ignored(node: &mut Node) -> Vec<String> {
 
 /// The torchmetrics classes that take `task`.
 const WRAPPERS: &[&str] = &[
-    "Accuracy", "Precision", "Recall", "F1Score", "F1", "FBetaScore", "Specificity", "NegativePredictiveValue",
-    "HammingDistance", "StatScores", "AUROC", "AveragePrecision", "ConfusionMatrix", "CohenKappa", "MatthewsCorrCoef",
-    "JaccardIndex", "CalibrationError", "ExactMatch", "ROC", "PrecisionRecallCurve", "Dice",
+    "Accuracy",
+    "Precision",
+    "Recall",
+    "F1Score",
+    "F1",
+    "FBetaScore",
+    "Specificity",
+    "NegativePredictiveValue",
+    "HammingDistance",
+    "StatScores",
+    "AUROC",
+    "AveragePrecision",
+    "ConfusionMatrix",
+    "CohenKappa",
+    "MatthewsCorrCoef",
+    "JaccardIndex",
+    "CalibrationError",
+    "ExactMatch",
+    "ROC",
+    "PrecisionRecallCurve",
+    "Dice",
 ];
 
 /// Fills in `task`, and `num_classes` or `num_labels`, where a metric of torchmetrics takes them and has them not.
@@ -139,12 +157,12 @@ mod tests {
 
     #[test]
     fn what_the_task_knows_is_filled_in() {
-        let mut old = node(&[("_target_", Node::program("torchmetrics.Accuracy")), ("average", Node::program("micro"))]);
+        let mut old =
+            node(&[("_target_", Node::program("torchmetrics.Accuracy")), ("average", Node::program("micro"))]);
         fill(&mut old, Reading::Softmax, 7);
         assert_eq!(old.get("task").and_then(Node::as_str), Some("multiclass"));
         assert_eq!(old.get("num_classes").and_then(Node::as_int), Some(7));
-        let mut given =
-            node(&[("_target_", Node::program("torchmetrics.Recall")), ("task", Node::program("binary"))]);
+        let mut given = node(&[("_target_", Node::program("torchmetrics.Recall")), ("task", Node::program("binary"))]);
         fill(&mut given, Reading::Softmax, 7);
         assert!(given.get("num_classes").is_none());
         let mut other = node(&[("_target_", Node::program("torchmetrics.MeanSquaredError"))]);

@@ -67,9 +67,9 @@ impl Component for MultiLabelArgs {
             Some(slot) => cx.build(slot)?,
             None => defaults::loss("torch.nn.BCEWithLogitsLoss", cx)?,
         };
-        let metrics = self.metrics.unwrap_or_else(|| {
-            defaults::metrics(&[("auroc", "torchmetrics.AUROC"), ("f1", "torchmetrics.F1Score")])
-        });
+        let metrics = self
+            .metrics
+            .unwrap_or_else(|| defaults::metrics(&[("auroc", "torchmetrics.AUROC"), ("f1", "torchmetrics.F1Score")]));
         Ok(Box::new(Supervised {
             meters: Meters::build(&metrics, Reading::Sigmoid, &levels, self.log_names.clone(), cx)?,
             core,
@@ -91,8 +91,11 @@ impl Component for BinaryArgs {
         let core = Core::build(self.learning(), cx)?;
         let classes = cx.fact::<DataFacts>().map(|facts| facts.classes.clone()).unwrap_or_default();
         if classes.len() > 2 {
-            return Err(Error::request(format!("one question has two answers, but the data has {} classes", classes.len()))
-                .help("use runner.tasks.Classification"));
+            return Err(Error::request(format!(
+                "one question has two answers, but the data has {} classes",
+                classes.len()
+            ))
+            .help("use runner.tasks.Classification"));
         }
         let levels = vec![Level { classes, width: 1, ..Level::default() }];
         let loss = match &self.loss {
