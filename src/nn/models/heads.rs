@@ -16,8 +16,8 @@ use crate::registry::{Build, Component, Fraction, Slot};
 /// When the last layer with weights is no linear one.
 fn take_head_off(path: &Path) -> Result<i64> {
     let layers = path.params().layers();
-    let weighted = layers.iter().filter(|label| matches!(label.kind, "Linear" | "Conv2d" | "Conv1d"));
-    match weighted.filter(|label| path.holds(&label.name)).next_back() {
+    let mut weighted = layers.iter().filter(|label| matches!(label.kind, "Linear" | "Conv2d" | "Conv1d"));
+    match weighted.rfind(|label| path.holds(&label.name)) {
         Some(label) if label.kind == "Linear" => modify::last_layer_to_identity(path),
         _ => Err(Error::request("the backbone does not end with a linear layer that another head could replace")
             .help("take an EfficientNet, ResNet, RegNet or another classifier, with its classes")),
