@@ -3,6 +3,7 @@
 mod checkpoint;
 mod early_stopping;
 mod filename;
+mod fine_tune;
 mod lr_monitor;
 mod progress;
 mod summary;
@@ -17,6 +18,7 @@ pub use summary::ModelSummary;
 pub fn register(registry: &mut Registry) {
     registry.add::<checkpoint::ModelCheckpoint>();
     registry.add::<early_stopping::EarlyStoppingArgs>();
+    registry.add::<fine_tune::FineTune>();
     registry.add::<lr_monitor::LearningRateMonitor>();
     registry.add::<progress::ProgressBar>();
     registry.add::<summary::ModelSummary>();

@@ -14,6 +14,8 @@ pub enum Command {
     Test,
     /// Predict with a checkpoint.
     Predict,
+    /// Say what a table of predictions is worth.
+    Evaluate,
     /// Check everything without training.
     Check,
     /// Say where a value comes from.
@@ -52,6 +54,7 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Validate, "validate", &[], "evaluate a checkpoint on the validation split: ckpt_path=…"),
     spelt(Command::Test, "test", &[], "evaluate a checkpoint on the test split: ckpt_path=…"),
     spelt(Command::Predict, "predict", &[], "write a CSV row with the prediction for every sample: ckpt_path=…"),
+    spelt(Command::Evaluate, "evaluate", &["PREDICTIONS"], "scores, confusion matrices and curves of predictions: out=…"),
     spelt(Command::Check, "check", &[], "check config, components, data and shapes without training"),
     spelt(Command::Explain, "explain", &["KEY"], "say which file or argument set a value, and what it overrode"),
     spelt(Command::Components, "components", &["[NAME]"], "list the components, or describe one"),

@@ -10,6 +10,7 @@ mod commands;
 mod completion;
 mod compose;
 mod diff;
+mod evaluation;
 mod explain;
 mod problem;
 mod show;
@@ -76,7 +77,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Schema => commands::schema::schema(registry),
         Command::Rerun => commands::rerun::rerun(request, registry),
         // The front has answered these.
-        Command::Explain | Command::Diff | Command::Completion => Ok(0),
+        Command::Explain | Command::Evaluate | Command::Diff | Command::Completion => Ok(0),
     }
 }
 

@@ -26,6 +26,7 @@ pub fn answer(request: &Request) -> Result<Option<i32>> {
         match (args.info, request.command) {
             (Some(info), _) if info != Info::Plan => print(&show_info(request, info)?),
             (None, Command::Diff) => print(&diff::diff(&request.words)?),
+            (None, Command::Evaluate) => print(&super::evaluation::evaluate(request)?),
             (None, Command::Explain) => print(&explain::explain(request)?),
             (None, Command::Completion) => print(&super::completion::script(&request.words[0])?),
             _ => return Ok(None),

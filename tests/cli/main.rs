@@ -6,6 +6,7 @@ mod runner;
 mod config;
 mod data;
 mod errors;
+mod evaluation;
 mod evaluate;
 mod interrupt;
 mod parity;
