@@ -431,10 +431,10 @@ mod tests {
         let Some(root) = samples("examples") else { return };
         // Three samples of a label of their own each: none may go to validation.
         let args = "valid_fraction: 0.0\ntrain_transforms: [{_target_: torchvision.transforms.Resize, size: [91, 91]}, {_target_: torchvision.transforms.ToTensor}]\n";
-        let module = module(&text(&root, args)).unwrap();
-        assert_eq!(sizes(module.as_ref()), [9, 0, 0]);
-        assert_eq!(module.facts().classes, ["34667", "4.3.i2", "41954"]);
-        let loader = module.loader(Split::Train).unwrap().unwrap();
+        let set = module(&text(&root, args)).unwrap();
+        assert_eq!(sizes(set.as_ref()), [9, 0, 0]);
+        assert_eq!(set.facts().classes, ["34667", "4.3.i2", "41954"]);
+        let loader = set.loader(Split::Train).unwrap().unwrap();
         assert_eq!(loader.batch_size, 1);
         let rows: Vec<Vec<String>> = (0..9).map(|i| loader.dataset.row(i)).collect();
         let flags =
@@ -443,7 +443,7 @@ mod tests {
             (flags("Amanitaceae"), flags("Mycoplasma")),
             (vec!["False".to_owned(); 3], vec!["True".to_owned(); 3])
         );
-        let flagged = self::module(&text(&root, &format!("{args}low_quality_label: true\n"))).unwrap();
+        let flagged = module(&text(&root, &format!("{args}low_quality_label: true\n"))).unwrap();
         let loader = flagged.loader(Split::Train).unwrap().unwrap();
         let marked = (0..9).filter(|&i| loader.dataset.target_words(i).ends_with(LOW_QUALITY)).count();
         assert_eq!(marked, 6);
@@ -452,26 +452,26 @@ mod tests {
     #[test]
     fn samples_stay_together_and_tables_may_label_them() {
         let Some(root) = samples("derived") else { return };
-        let module = self::module(&text(&root, "")).unwrap();
+        let set = module(&text(&root, "")).unwrap();
         let part = |module: &dyn DataModule, split| {
             let loader = module.loader(split).unwrap().unwrap();
             (0..loader.dataset.len()).map(|i| loader.dataset.row(i)[0].clone()).collect::<BTreeSet<String>>()
         };
-        let (train, val) = (part(module.as_ref(), Split::Train), part(module.as_ref(), Split::Val));
+        let (train, val) = (part(set.as_ref(), Split::Train), part(set.as_ref(), Split::Val));
         assert!(train.is_disjoint(&val) && !val.is_empty());
-        assert!(module.facts().classes.contains(&LOW_QUALITY.to_owned()));
+        assert!(set.facts().classes.contains(&LOW_QUALITY.to_owned()));
 
         let folder = tempfile::tempdir().unwrap();
         let rows = std::fs::read_to_string(root.join("../derived_labels.csv")).unwrap();
         let table = folder.path().join("labels.csv");
         std::fs::write(&table, rows.lines().take(20).collect::<Vec<_>>().join("\n")).unwrap();
         let args = format!("label_table: {}\nval_ids: Cerambycidae_S01,Cerambycidae_S02\n", table.display());
-        let module = self::module(&text(&root, &args)).unwrap();
+        let set = module(&text(&root, &args)).unwrap();
         assert_eq!(
-            part(module.as_ref(), Split::Val),
+            part(set.as_ref(), Split::Val),
             BTreeSet::from(["Cerambycidae_S01".into(), "Cerambycidae_S02".into()])
         );
-        assert_eq!(sizes(module.as_ref()), [34, 4, 0]);
+        assert_eq!(sizes(set.as_ref()), [34, 4, 0]);
         std::fs::write(&table, "sample,taxon\na,b\n").unwrap();
         assert!(problem(&text(&root, &args)).contains("no column `labels`"));
     }

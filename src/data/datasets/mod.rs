@@ -3,7 +3,9 @@
 //! The data modules of images share [`images::ImageModule`] and the arguments of [`common`]: each of them only says
 //! where the images and labels are ([`images::Source`]) and has a few arguments of its own.
 
+mod arrays;
 mod cifar10;
+mod cifar_batches;
 pub mod common;
 mod digits;
 mod download;
@@ -14,6 +16,7 @@ mod image_table;
 pub mod images;
 mod kmer;
 mod mnist;
+mod npy;
 mod png_text;
 pub mod split;
 pub mod table;
@@ -33,6 +36,8 @@ pub fn register(registry: &mut Registry) {
     registry.add::<mnist::FashionMnist>();
     registry.add::<folder::ImageFolder>();
     registry.add::<cifar10::Cifar10>();
+    registry.add::<cifar_batches::Cifar100>();
+    registry.add::<arrays::Arrays>();
     registry.add::<image_table::ImageTable>();
     registry.add::<kmer::KmerImages>();
 }
