@@ -94,6 +94,27 @@ impl Params {
         self.entries().iter().map(|(name, entry)| (name.clone(), entry.tensor.shallow_clone())).collect()
     }
 
+    /// Sets the running statistics of batch normalizations back to where they began. Says whether there are any.
+    pub fn reset_statistics(&self) -> bool {
+        let mut any = false;
+        tch::no_grad(|| {
+            for (name, entry) in self.entries().iter_mut() {
+                match name.rsplit('.').next() {
+                    Some("running_mean" | "num_batches_tracked") => any |= entry.tensor.zero_().defined(),
+                    Some("running_var") => any |= entry.tensor.fill_(1.0).defined(),
+                    _ => {}
+                }
+            }
+        });
+        any
+    }
+
+    /// Whether batch normalizations now take the plain mean over all batches since
+    /// [`Params::reset_statistics`] as their running statistics (PyTorch's `momentum=None`), or go on as configured.
+    pub fn average_statistics(&self, on: bool) {
+        self.layers().iter().for_each(|label| label.set_averaging(on));
+    }
+
     /// Moves what is not there yet to the device, in place: the layers see it, as after PyTorch's `Module.to`.
     ///
     /// # Errors

@@ -16,11 +16,12 @@ pub struct Label {
     /// PyTorch's class name: `Conv2d`.
     pub kind: &'static str,
     bypassed: AtomicBool,
+    averaging: AtomicBool,
 }
 
 impl Label {
     pub(super) fn new(name: &str, kind: &'static str) -> Self {
-        Label { name: name.to_owned(), kind, bypassed: AtomicBool::new(false) }
+        Label { name: name.to_owned(), kind, bypassed: AtomicBool::new(false), averaging: AtomicBool::new(false) }
     }
 
     /// Whether the layer passes its input on unchanged (see [`super::modify`]).
@@ -31,6 +32,15 @@ impl Label {
     /// Makes the layer pass its input on unchanged. Linear layers and convolutions know this.
     pub(super) fn bypass(&self) {
         self.bypassed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether running statistics are the plain mean over all batches since they were reset.
+    pub(super) fn is_averaging(&self) -> bool {
+        self.averaging.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_averaging(&self, on: bool) {
+        self.averaging.store(on, Ordering::Relaxed);
     }
 
     /// Tells the observer, if there is one, what the layer gave; `cost` is only asked then.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{Log, StopFlag, Task, TrainerArgs};
+use super::{Log, Schedule, StopFlag, Task, TrainerArgs};
+use crate::checkpoint::Checkpoint;
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
@@ -74,6 +75,8 @@ pub struct Cx<'a> {
     pub task: &'a mut dyn Task,
     /// The optimizer, while fitting.
     pub optimizer: Option<&'a mut (dyn Optimizer + 'static)>,
+    /// The learning-rate schedule, while fitting; a callback may put another in its place.
+    pub schedule: Option<&'a mut Option<Schedule>>,
     /// The values of the running pass.
     pub log: &'a Log,
     /// The trainer's arguments.
@@ -135,6 +138,29 @@ pub trait Callback: Stateful + Send {
         false
     }
 
+    /// Over how many batches gradients are summed from epoch `epoch` on, when this callback decides it. Asked at the
+    /// start of every epoch, and beforehand to know how many steps a fit has; the same answer every time.
+    fn accumulation(&self, epoch: u64) -> Option<u64> {
+        None
+    }
+
+    /// Before the optimizer is made: what begins frozen is frozen here.
+    fn setup(&mut self, task: &mut dyn Task, args: &TrainerArgs) -> Result<()> {
+        Ok(())
+    }
+    /// The optimizer and the schedule have been made; nothing has been read from a checkpoint.
+    fn on_optimizer(&mut self, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
+    /// A checkpoint is about to be written; it holds the network's weights and everybody's state.
+    fn on_save_checkpoint(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        Ok(())
+    }
+    /// The fit goes on from `checkpoint`: the network has its weights and the callback its state; what the optimizer
+    /// and the schedule had when they were saved (groups added, another schedule) is made here, their state follows.
+    fn on_load_checkpoint(&mut self, checkpoint: &Checkpoint, cx: &mut Cx) -> Result<()> {
+        Ok(())
+    }
     /// The fit begins.
     fn on_fit_start(&mut self, cx: &mut Cx) -> Result<()> {
         Ok(())
@@ -174,6 +200,11 @@ pub trait Callback: Stateful + Send {
     /// Such a pass is over; its metrics are in `cx.metrics` (Lightning's `on_validation_end`, `on_test_end`).
     fn on_eval_end(&mut self, split: Split, cx: &mut Cx) -> Result<()> {
         Ok(())
+    }
+    /// All epochs are trained. A callback that now puts other weights into the network (an average) says `true`: the
+    /// running statistics of its normalizations are then gathered anew and it is validated once more.
+    fn on_last_epoch_end(&mut self, cx: &mut Cx) -> Result<bool> {
+        Ok(false)
     }
     /// Training is over.
     fn on_train_end(&mut self, cx: &mut Cx) -> Result<()> {

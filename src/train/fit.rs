@@ -12,10 +12,10 @@ use crate::optim::Horizon;
 use crate::registry::IntOrFloat;
 
 /// How much each loop of a fit does.
-struct Plan {
-    train: Loader,
-    train_batches: u64,
-    val: Option<(Loader, usize)>,
+pub(super) struct Plan {
+    pub(super) train: Loader,
+    pub(super) train_batches: u64,
+    pub(super) val: Option<(Loader, usize)>,
 }
 
 impl Trainer {
@@ -26,8 +26,12 @@ impl Trainer {
     pub fn fit(&mut self, task: &mut dyn Task, data: &dyn DataModule, resume: Option<&Checkpoint>) -> Result<Outcome> {
         self.started = Instant::now();
         let plan = self.plan(data)?;
+        for callback in &mut self.callbacks {
+            callback.setup(task, &self.args)?;
+        }
         let horizon = self.horizon(&plan);
         self.optimizers = Some(task.configure_optimizers(horizon)?);
+        self.hook(task, |callback, cx| callback.on_optimizer(cx))?;
         if let Some(checkpoint) = resume {
             self.restore(task, checkpoint)?;
         }
@@ -67,10 +71,18 @@ impl Trainer {
     }
 
     fn horizon(&self, plan: &Plan) -> Horizon {
-        let steps_per_epoch = plan.train_batches.div_ceil(self.args.accumulate_grad_batches);
-        let by_epochs = self.args.epochs().map(|epochs| epochs * steps_per_epoch);
+        let by_epochs = self.args.epochs().map(|epochs| {
+            let steps = |epoch| plan.train_batches.div_ceil(self.accumulation(epoch));
+            (0..epochs).map(steps).fold(0u64, u64::saturating_add)
+        });
         let total_steps = [by_epochs, self.args.steps()].into_iter().flatten().min();
         Horizon { total_steps, epochs: self.args.epochs() }
+    }
+
+    /// Over how many batches gradients are summed in an epoch: a callback's word, or the trainer's.
+    fn accumulation(&self, epoch: u64) -> u64 {
+        let decided = self.callbacks.iter().find_map(|callback| callback.accumulation(epoch));
+        decided.unwrap_or(self.args.accumulate_grad_batches).max(1)
     }
 
     fn run_fit(&mut self, task: &mut dyn Task, plan: &Plan, resumed: bool) -> Result<Outcome> {
@@ -86,6 +98,7 @@ impl Trainer {
         while !self.is_done() {
             self.epoch(task, plan)?;
         }
+        self.last_weights(task, plan)?;
         let reason = self.stop.reason();
         if let Some(table) = self.profiler.table(self.started.elapsed()) {
             table.lines().for_each(|line| tracing::info!("{line}"));
@@ -144,6 +157,7 @@ impl Trainer {
     }
 
     fn epoch(&mut self, task: &mut dyn Task, plan: &Plan) -> Result<()> {
+        self.accumulate = self.accumulation(self.progress.epoch);
         let starts_fresh = self.progress.batch == 0;
         if starts_fresh {
             self.log.clear();

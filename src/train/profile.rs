@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 #[derive(Debug, Default)]
 pub struct Profiler {
     on: bool,
-    parts: IndexMap<&'static str, (Duration, u64)>,
+    parts: IndexMap<String, (Duration, u64)>,
 }
 
 impl Profiler {
@@ -24,10 +24,23 @@ impl Profiler {
 
     /// The end of the part that began at `start`.
     pub fn end(&mut self, part: &'static str, start: Option<Instant>) {
+        if start.is_some() {
+            self.end_named(part.to_owned(), start);
+        }
+    }
+
+    fn end_named(&mut self, part: String, start: Option<Instant>) {
         if let Some(start) = start {
             let (time, count) = self.parts.entry(part).or_default();
             *time += start.elapsed();
             *count += 1;
+        }
+    }
+
+    /// The end of a callback's hook.
+    pub fn end_callback(&mut self, name: impl FnOnce() -> String, start: Option<Instant>) {
+        if start.is_some() {
+            self.end_named(format!("callback {}", name()), start);
         }
     }
 

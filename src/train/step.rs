@@ -15,7 +15,7 @@ impl Trainer {
         self.hook(task, |callback, cx| callback.on_train_batch_start(cx))?;
         let samples = batch.len();
         let batch = batch.to_device(self.device)?;
-        let window = self.args.accumulate_grad_batches;
+        let window = self.accumulate;
         let (epoch, log, anomaly) = (self.progress.epoch, &mut self.log, self.args.detect_anomaly);
         log.set_batch_size(samples);
         let profiler = &mut self.profiler;

@@ -34,6 +34,8 @@ pub struct Trainer {
     pub(super) loggers: Vec<Box<dyn Logger>>,
     pub(super) log: Log,
     pub(super) optimizers: Option<Optimizers>,
+    /// Over how many batches gradients are summed in this epoch.
+    pub(super) accumulate: u64,
     pub(super) batches: usize,
     pub(super) batch: usize,
     pub(super) sanity_checking: bool,
@@ -55,12 +57,17 @@ pub struct Outcome {
 
 /// A reference to the task with the parts of the trainer that a hook may see.
 macro_rules! cx {
-    ($trainer:ident, $task:ident, $requests:ident, $out:ident) => {
+    ($trainer:ident, $task:ident, $requests:ident, $out:ident) => {{
+        let (optimizer, schedule) = match $trainer.optimizers.as_mut() {
+            Some(Optimizers { optimizer, schedule }) => (Some(optimizer.as_mut()), Some(schedule)),
+            None => (None, None),
+        };
         Cx {
             progress: &$trainer.progress,
             metrics: &mut $trainer.metrics,
             task: $task,
-            optimizer: $trainer.optimizers.as_mut().map(|o| o.optimizer.as_mut()),
+            optimizer,
+            schedule,
             log: &$trainer.log,
             args: &$trainer.args,
             batches: $trainer.batches,
@@ -72,7 +79,7 @@ macro_rules! cx {
             requests: &mut $requests,
             to_loggers: &mut $out,
         }
-    };
+    }};
 }
 
 impl Trainer {
@@ -87,6 +94,7 @@ impl Trainer {
     ) -> Self {
         callbacks.sort_by_key(|callback| callback.phase());
         let profiler = Profiler::new(args.profiler.is_some());
+        let accumulate = args.accumulate_grad_batches;
         Trainer {
             args,
             device,
@@ -99,6 +107,7 @@ impl Trainer {
             loggers,
             log: Log::default(),
             optimizers: None,
+            accumulate,
             batches: 0,
             batch: 0,
             sanity_checking: false,
@@ -124,8 +133,10 @@ impl Trainer {
         let (mut requests, mut out) = (Vec::new(), Vec::new());
         let mut result = Ok(());
         for callback in &mut callbacks {
+            let start = self.profiler.start();
             let mut cx = cx!(self, task, requests, out);
             result = call(callback.as_mut(), &mut cx);
+            self.profiler.end_callback(|| callback.name(), start);
             if result.is_err() {
                 break;
             }
@@ -142,6 +153,7 @@ impl Trainer {
     /// tracker never stops training.
     pub(super) fn send(&mut self, values: &[(String, f64)]) -> Result<()> {
         let (epoch, step) = (self.progress.epoch, self.progress.global_step.saturating_sub(1));
+        let start = self.profiler.start();
         self.loggers.retain_mut(|logger| match logger.metrics(epoch, step, values) {
             Ok(()) => true,
             Err(error) => {
@@ -149,6 +161,7 @@ impl Trainer {
                 false
             }
         });
+        self.profiler.end("logging", start);
         Ok(())
     }
 
@@ -170,6 +183,7 @@ impl Trainer {
     /// exactly what comes next.
     pub(super) fn carry_out(&mut self, task: &dyn Task) -> Result<()> {
         for request in std::mem::take(&mut self.pending) {
+            let start = self.profiler.start();
             match request {
                 Request::Save { path, weights_only } => self.save(task, &path, weights_only)?,
                 Request::Remove(path) => match std::fs::remove_file(&path) {
@@ -184,6 +198,7 @@ impl Trainer {
                     }
                 }
             }
+            self.profiler.end("checkpoint", start);
         }
         Ok(())
     }
@@ -191,11 +206,12 @@ impl Trainer {
     /// Writes a checkpoint of everything as it is now.
     pub fn save(&self, task: &dyn Task, path: &Path, weights_only: bool) -> Result<()> {
         let state = if weights_only { State::default() } else { self.state(task) };
-        let checkpoint = Checkpoint {
+        let mut checkpoint = Checkpoint {
             weights: task.params().state_dict(),
             state,
             info: self.checkpoint_info.iter().cloned().collect(),
         };
+        self.callbacks.iter().try_for_each(|callback| callback.on_save_checkpoint(&mut checkpoint))?;
         checkpoint.write(path)
     }
 
@@ -239,17 +255,19 @@ impl Trainer {
         self.metrics = metrics.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect();
         self.log.restore(&state.nested("log"))?;
         task.restore(&state.nested("task"))?;
-        if let Some(optimizers) = &mut self.optimizers {
-            optimizers.optimizer.restore(&state.nested("optimizer"))?;
-            if let Some(schedule) = &mut optimizers.schedule {
-                schedule.scheduler.restore(&state.nested("scheduler"))?;
-            }
-        }
         let callbacks = state.nested("callbacks");
         for callback in &mut self.callbacks {
             let name = callback.name();
             if callbacks.value.get(&name).is_some() {
                 callback.restore(&callbacks.nested(&name))?;
+            }
+        }
+        // Before the optimizer's state comes back: a callback may have added groups to it, or changed the schedule.
+        self.hook(task, |callback, cx| callback.on_load_checkpoint(checkpoint, cx))?;
+        if let Some(optimizers) = &mut self.optimizers {
+            optimizers.optimizer.restore(&state.nested("optimizer"))?;
+            if let Some(schedule) = &mut optimizers.schedule {
+                schedule.scheduler.restore(&state.nested("scheduler"))?;
             }
         }
         if let Some(rng) = state.tensors.get("rng.cpu") {

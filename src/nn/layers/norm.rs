@@ -99,7 +99,7 @@ impl Module for BatchNorm {
         let mut momentum = self.options.momentum.unwrap_or(0.0);
         if let Some(running) = self.running.as_ref().filter(|_| train) {
             let _ = running.batches.shallow_clone().g_add_scalar_(1);
-            if self.options.momentum.is_none() {
+            if self.options.momentum.is_none() || self.label.is_averaging() {
                 momentum = 1.0 / running.batches.double_value(&[]);
             }
         }
