@@ -7,6 +7,7 @@ impl Registry {
     pub fn builtin() -> Self {
         let mut registry = Registry::new();
         registry.add::<crate::train::TrainerArgs>();
+        crate::sweep::sweepers::register(&mut registry);
         crate::tasks::register(&mut registry);
         crate::nn::register(&mut registry);
         crate::losses::register(&mut registry);

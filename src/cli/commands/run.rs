@@ -134,6 +134,9 @@ impl Run {
             }
             Ok((resolved, callbacks, loggers, events)) => {
                 let run_dir = (!args.is_fast_dev_run()).then(|| dir.path().to_owned());
+                if run_dir.is_some() {
+                    data.record(dir.path())?;
+                }
                 let mut trainer = Trainer::new(args, device, callbacks, loggers, run_dir, stop);
                 trainer.checkpoint_info = vec![
                     ("config".into(), emit::to_yaml(composed.job())),

@@ -39,6 +39,61 @@ enum Expr {
     Index(Box<Expr>, Box<Expr>),
     Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>),
     Call(String, Vec<Expr>),
+    /// A name that whoever evaluates gives a value to.
+    Variable(String),
+}
+
+/// An expression over named values: `model.depth >= 3 and data.batch_size * 2 <= 128`.
+///
+/// A name is a dotted key; a function of [`functions`] with its parenthesis is none.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    text: String,
+    expression: Expr,
+    names: Vec<String>,
+}
+
+impl Expression {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// A syntax error, with its place.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (expression, names) = parser::parse_with_names(text)?;
+        Ok(Expression { text: text.to_owned(), expression, names })
+    }
+
+    /// The expression as written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The names it uses, each once, in order of appearance.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Its value when names have these values.
+    ///
+    /// # Errors
+    /// A name without a value, and the errors of [`evaluate`].
+    pub fn evaluate(&self, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<Value, String> {
+        run(&self.expression, &mut Work { steps: 0, value_of })
+    }
+
+    /// Whether its value counts as true.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    pub fn holds(&self, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<bool, String> {
+        self.evaluate(value_of).map(|value| operators::truth(&value))
+    }
+}
+
+/// What evaluating has taken so far, and the values of names.
+struct Work<'a> {
+    steps: usize,
+    value_of: &'a dyn Fn(&str) -> Option<Value>,
 }
 
 /// The value of an expression.
@@ -48,48 +103,45 @@ enum Expr {
 /// zero, a result that is too large.
 pub fn evaluate(text: &str) -> Result<Value, String> {
     let expression = parser::parse(text)?;
-    let mut steps = 0;
-    run(&expression, &mut steps)
+    run(&expression, &mut Work { steps: 0, value_of: &|_| None })
 }
 
-fn run(expression: &Expr, steps: &mut usize) -> Result<Value, String> {
-    *steps += 1;
-    if *steps > MAX_STEPS {
+fn run(expression: &Expr, work: &mut Work) -> Result<Value, String> {
+    work.steps += 1;
+    if work.steps > MAX_STEPS {
         return Err("takes too many steps".to_owned());
     }
     let value = match expression {
         Expr::Value(value) => value.clone(),
-        Expr::List(items) => {
-            Value::List(items.iter().map(|i| Ok(node(run(i, steps)?))).collect::<Result<_, String>>()?)
-        }
+        Expr::List(items) => Value::List(items.iter().map(|i| Ok(node(run(i, work)?))).collect::<Result<_, String>>()?),
         Expr::Map(pairs) => {
             let mut map = crate::config::node::Map::new();
             for (key, value) in pairs {
-                let key = operators::key(&run(key, steps)?)?;
-                map.insert(key, node(run(value, steps)?));
+                let key = operators::key(&run(key, work)?)?;
+                map.insert(key, node(run(value, work)?));
             }
             Value::Map(map)
         }
-        Expr::Negate(inner) => operators::negate(&run(inner, steps)?)?,
-        Expr::Plus(inner) => operators::plus(run(inner, steps)?)?,
-        Expr::Not(inner) => Value::Bool(!operators::truth(&run(inner, steps)?)),
+        Expr::Negate(inner) => operators::negate(&run(inner, work)?)?,
+        Expr::Plus(inner) => operators::plus(run(inner, work)?)?,
+        Expr::Not(inner) => Value::Bool(!operators::truth(&run(inner, work)?)),
         Expr::And(a, b) => {
-            let a = run(a, steps)?;
-            if operators::truth(&a) { run(b, steps)? } else { a }
+            let a = run(a, work)?;
+            if operators::truth(&a) { run(b, work)? } else { a }
         }
         Expr::Or(a, b) => {
-            let a = run(a, steps)?;
-            if operators::truth(&a) { a } else { run(b, steps)? }
+            let a = run(a, work)?;
+            if operators::truth(&a) { a } else { run(b, work)? }
         }
         Expr::If { condition, yes, no } => {
-            let branch = if operators::truth(&run(condition, steps)?) { yes } else { no };
-            run(branch, steps)?
+            let branch = if operators::truth(&run(condition, work)?) { yes } else { no };
+            run(branch, work)?
         }
-        Expr::Binary(operator, a, b) => operators::binary(operator, run(a, steps)?, run(b, steps)?)?,
+        Expr::Binary(operator, a, b) => operators::binary(operator, run(a, work)?, run(b, work)?)?,
         Expr::Compare(first, rest) => {
-            let mut left = run(first, steps)?;
+            let mut left = run(first, work)?;
             for (operator, right) in rest {
-                let right = run(right, steps)?;
+                let right = run(right, work)?;
                 if !operators::compare(operator, &left, &right)? {
                     return Ok(Value::Bool(false));
                 }
@@ -97,30 +149,31 @@ fn run(expression: &Expr, steps: &mut usize) -> Result<Value, String> {
             }
             Value::Bool(true)
         }
-        Expr::Index(base, index) => operators::index(&run(base, steps)?, &run(index, steps)?)?,
+        Expr::Index(base, index) => operators::index(&run(base, work)?, &run(index, work)?)?,
         Expr::Slice(base, from, to) => {
-            let base = run(base, steps)?;
-            let from = from.as_ref().map(|e| run(e, steps)).transpose()?;
-            let to = to.as_ref().map(|e| run(e, steps)).transpose()?;
+            let base = run(base, work)?;
+            let from = from.as_ref().map(|e| run(e, work)).transpose()?;
+            let to = to.as_ref().map(|e| run(e, work)).transpose()?;
             operators::slice(&base, from.as_ref(), to.as_ref())?
         }
+        Expr::Variable(name) => (work.value_of)(name).ok_or_else(|| format!("`{name}` has no value"))?,
         Expr::Call(name, arguments) => {
-            let arguments = arguments.iter().map(|a| run(a, steps)).collect::<Result<Vec<_>, _>>()?;
+            let arguments = arguments.iter().map(|a| run(a, work)).collect::<Result<Vec<_>, _>>()?;
             functions::call(name, arguments)?
         }
     };
-    check_size(value, steps)
+    check_size(value, work)
 }
 
 /// Large values also count as work: they are copied.
-fn check_size(value: Value, steps: &mut usize) -> Result<Value, String> {
+fn check_size(value: Value, work: &mut Work) -> Result<Value, String> {
     let size = match &value {
         Value::Str(text) => text.len(),
         Value::List(list) => list.len(),
         Value::Map(map) => map.len(),
         _ => 0,
     };
-    *steps += size / 256;
+    work.steps += size / 256;
     if size > MAX_SIZE { Err("the result is too large".to_owned()) } else { Ok(value) }
 }
 
@@ -184,6 +237,22 @@ mod tests {
         ] {
             assert_eq!(evaluate(text), Ok(want), "{text}");
         }
+    }
+
+    #[test]
+    fn names_have_the_values_given() {
+        let expression = Expression::parse("a.b_1 * 2 < max(x, 3) or w.0 == 'relu' and a.b_1").unwrap();
+        assert_eq!(expression.names(), ["a.b_1", "x", "w.0"]);
+        let value_of = |name: &str| match name {
+            "a.b_1" => Some(Value::Int(4)),
+            "x" => Some(Value::Float(1.0)),
+            "w.0" => Some(Value::Str("relu".into())),
+            _ => None,
+        };
+        assert_eq!(expression.holds(&value_of), Ok(true));
+        assert_eq!(Expression::parse("y + 1").unwrap().evaluate(&value_of), Err("`y` has no value".into()));
+        assert!(Expression::parse("a +").is_err());
+        assert!(evaluate("a.b_1").is_err());
     }
 
     #[test]

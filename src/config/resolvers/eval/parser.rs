@@ -24,25 +24,36 @@ struct Parser {
     tokens: Vec<(Token, usize)>,
     at: usize,
     depth: usize,
+    /// The names found so far; `None` where names are not allowed.
+    names: Option<Vec<String>>,
 }
 
 /// How many tokens an expression may have: the tree is as deep as a chain of operators is long.
 const MAX_TOKENS: usize = 2000;
 
 pub(super) fn parse(text: &str) -> Result<Expr, String> {
-    let tokens = tokens(text)?;
+    read(text, None).map(|(expression, _)| expression)
+}
+
+/// Parses an expression in which dotted names may stand for values; gives them too, each once.
+pub(super) fn parse_with_names(text: &str) -> Result<(Expr, Vec<String>), String> {
+    read(text, Some(Vec::new()))
+}
+
+fn read(text: &str, names: Option<Vec<String>>) -> Result<(Expr, Vec<String>), String> {
+    let tokens = tokens(text, names.is_some())?;
     if tokens.len() > MAX_TOKENS {
         return Err(format!("longer than {MAX_TOKENS} words and signs"));
     }
-    let mut parser = Parser { tokens, at: 0, depth: 0 };
+    let mut parser = Parser { tokens, at: 0, depth: 0, names };
     let expression = parser.expression()?;
     match parser.peek() {
-        Token::End => Ok(expression),
+        Token::End => Ok((expression, parser.names.unwrap_or_default())),
         _ => parser.fail("an operator or the end expected"),
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<(Token, usize)>, String> {
+fn tokens(text: &str, dotted: bool) -> Result<Vec<(Token, usize)>, String> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
@@ -57,7 +68,7 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, String> {
             at += length;
             Token::Value(number(&rest[..length])?)
         } else if c.is_alphabetic() || c == '_' {
-            let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let length = name_length(rest, dotted);
             at += length;
             word(&rest[..length])
         } else if c == '\'' || c == '"' {
@@ -74,6 +85,17 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, String> {
     }
     tokens.push((Token::End, text.len()));
     Ok(tokens)
+}
+
+/// How long the name at the start of `text` is; with `dotted`, `model.widths.0` is one name.
+fn name_length(text: &str, dotted: bool) -> usize {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut length = text.find(|c| !part(c)).unwrap_or(text.len());
+    while dotted && text[length..].starts_with('.') && text[length + 1..].starts_with(part) {
+        let rest = &text[length + 1..];
+        length += 1 + rest.find(|c| !part(c)).unwrap_or(rest.len());
+    }
+    length
 }
 
 fn word(word: &str) -> Token {
@@ -295,6 +317,14 @@ impl Parser {
             }
             Token::Name(name) => {
                 let known = super::functions::NAMES;
+                let called = matches!(self.tokens.get(self.at + 1), Some((Token::Symbol("("), _)));
+                if let (Some(names), false) = (&mut self.names, called) {
+                    self.at += 1;
+                    if !names.contains(&name) {
+                        names.push(name.clone());
+                    }
+                    return Ok(Expr::Variable(name));
+                }
                 if !known.contains(&name.as_str()) {
                     return self.fail(&format!("no such name; the functions are {}", known.join(", ")));
                 }
