@@ -72,6 +72,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Validate => commands::evaluate::evaluate(request, registry, Split::Val),
         Command::Test => commands::evaluate::evaluate(request, registry, Split::Test),
         Command::Predict => commands::evaluate::predict(request, registry),
+        Command::Infer => commands::infer::infer(request, registry),
         Command::Check => commands::check::check(&request.compose()?, registry),
         Command::Components => commands::components::components(request, registry),
         Command::Schema => commands::schema::schema(registry),

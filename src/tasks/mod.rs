@@ -8,6 +8,7 @@ mod args;
 mod classification;
 mod core;
 mod defaults;
+mod hierarchical;
 mod levels;
 mod meters;
 mod metric;
@@ -22,6 +23,7 @@ use crate::registry::Registry;
 /// The tasks, one line each.
 pub fn register(registry: &mut Registry) {
     registry.add::<classification::ClassificationArgs>();
+    registry.add::<hierarchical::HierarchicalArgs>();
     registry.add::<multilabel::MultiLabelArgs>();
     registry.add::<multilabel::BinaryArgs>();
 }

@@ -71,7 +71,11 @@ impl Trainer {
         split: Split,
         mut sink: impl FnMut(&[String], Rows) -> Result<()>,
     ) -> Result<usize> {
-        let (loader, batches) = self.loader(data, split)?;
+        let (mut loader, _) = self.loader(data, split)?;
+        // Every sample once, in order, also of the training split.
+        (loader.shuffle, loader.drop_last, loader.sampler) = (false, false, None);
+        loader.batch_transforms.clear();
+        let batches = self.limited(&loader, split)?;
         self.batches = batches;
         self.hook(task, |callback, cx| callback.on_eval_start(Split::Predict, cx))?;
         let mut samples = 0;

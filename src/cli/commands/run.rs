@@ -12,7 +12,6 @@ use crate::cli::compose::Composed;
 use crate::config::{KeyPath, Node, emit};
 use crate::data::{DataContext, DataModule, Split};
 use crate::error::{Error, Result};
-use crate::nn::{DataShape, Dims};
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
 use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
@@ -89,14 +88,7 @@ impl Prepared {
         data.setup(&DataContext { seed: u64::from(seed), run_dir: None })?;
         let facts = data.facts();
         tch::manual_seed(i64::from(seed));
-        cx.provide(device);
-        cx.provide(Dims {
-            // An input of three dimensions is an image: channels, height, width.
-            channels: facts.input_shape.as_ref().filter(|shape| shape.len() == 3).map(|shape| shape[0]),
-            classes: (!facts.classes.is_empty()).then_some(facts.classes.len() as i64),
-        });
-        cx.provide(DataShape { input: facts.input_shape.clone(), heads: Vec::new() });
-        cx.provide(facts.clone());
+        super::infer::provide(&mut cx, &facts, device);
         let mut task = cx.build(&checked.plan.task)?;
         task.setup(&facts)?;
         if trains {
@@ -141,6 +133,7 @@ impl Run {
                 trainer.checkpoint_info = vec![
                     ("config".into(), emit::to_yaml(composed.job())),
                     ("classes".into(), json!(data.facts().classes).to_string()),
+                    ("facts".into(), json!(data.facts()).to_string()),
                     ("runner_version".into(), env!("CARGO_PKG_VERSION").into()),
                 ];
                 let results = Results::new("running");
