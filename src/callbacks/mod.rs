@@ -7,6 +7,7 @@ mod device_stats;
 mod duration;
 mod early_stopping;
 mod filename;
+mod fine_tune;
 mod finetuning;
 mod lr_monitor;
 mod on_exception;
@@ -26,6 +27,7 @@ pub use summary::ModelSummary;
 pub fn register(registry: &mut Registry) {
     registry.add::<checkpoint::ModelCheckpoint>();
     registry.add::<early_stopping::EarlyStoppingArgs>();
+    registry.add::<fine_tune::FineTune>();
     registry.add::<lr_monitor::LearningRateMonitor>();
     registry.add::<progress::ProgressBar>();
     registry.add::<summary::ModelSummary>();

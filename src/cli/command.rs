@@ -14,6 +14,10 @@ pub enum Command {
     Test,
     /// Predict with a checkpoint.
     Predict,
+    /// Predict files with what a run's folder holds.
+    Infer,
+    /// Say what a table of predictions is worth.
+    Evaluate,
     /// Look for a learning rate and a batch size.
     Tune,
     /// Compute an expression of the config; train nothing.
@@ -66,6 +70,18 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Validate, "validate", &[], "evaluate a checkpoint on the validation split: ckpt_path=…"),
     spelt(Command::Test, "test", &[], "evaluate a checkpoint on the test split: ckpt_path=…"),
     spelt(Command::Predict, "predict", &[], "write a CSV row with the prediction for every sample: ckpt_path=…"),
+    spelt(
+        Command::Infer,
+        "infer",
+        &["RUN", "FILE…"],
+        "predict images, or folders of them, with a run or checkpoint: out=…",
+    ),
+    spelt(
+        Command::Evaluate,
+        "evaluate",
+        &["PREDICTIONS"],
+        "scores, confusion matrices and curves of predictions: out=…",
+    ),
     spelt(Command::Tune, "tune", &[], "look for a learning rate (and a batch size: tuner=all) by short trials"),
     spelt(Command::Objective, "objective", &[], "compute the config's `objective` and train nothing: to try a search"),
     spelt(Command::Pipeline, "pipeline", &[], "prepare, tune, train and test, skipping what is done already"),
@@ -114,7 +130,13 @@ impl Command {
         let Some(spelling) = COMMANDS.iter().find(|spelling| spelling.name == first) else {
             return Err(unknown(first));
         };
-        let taken = rest.iter().take(spelling.words.len()).take_while(|word| !is_override(word)).count();
+        // The last word may stand for any number.
+        let most = if spelling.words.last().is_some_and(|word| word.contains('…')) {
+            rest.len()
+        } else {
+            spelling.words.len()
+        };
+        let taken = rest.iter().take(most).take_while(|word| !is_override(word)).count();
         let needed = spelling.words.iter().filter(|word| !word.starts_with('[')).count();
         if taken < needed {
             let usage = spelling.words.join(" ");

@@ -64,6 +64,13 @@ impl Request {
         Request::new(Args { free, ..self.args.clone() }, &self.resolvers)
     }
 
+    /// The same command without options of these names, which are no overrides of the config.
+    pub fn without(&self, options: &[&str]) -> Result<Self> {
+        let is_option = |text: &String| text.split_once('=').is_some_and(|(key, _)| options.contains(&key));
+        let free = self.args.free.iter().filter(|text| !is_option(text)).cloned().collect();
+        Request::new(Args { free, ..self.args.clone() }, &self.resolvers)
+    }
+
     /// The composer, with the search path.
     pub fn composer(&self) -> &Composer {
         &self.composer

@@ -11,6 +11,7 @@ mod commands;
 mod completion;
 mod compose;
 mod diff;
+mod evaluation;
 mod explain;
 mod files;
 mod problem;
@@ -78,6 +79,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Test => commands::evaluate::evaluate(request, registry, Split::Test),
         Command::Predict => commands::evaluate::predict(request, registry),
         Command::Tune => commands::tune::tune(&request.compose()?, registry),
+        Command::Infer => commands::infer::infer(request, registry),
         Command::Check => commands::check::check(&request.compose()?, registry),
         Command::Components => commands::components::components(request, registry),
         Command::Schema => commands::schema::schema(registry),
@@ -86,9 +88,13 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Resume => commands::resume::resume(request, registry),
         Command::Rerun => commands::rerun::rerun(request, registry),
         // The front has answered these.
-        Command::Explain | Command::Diff | Command::Runs | Command::Report | Command::Completion | Command::Best => {
-            Ok(0)
-        }
+        Command::Explain
+        | Command::Evaluate
+        | Command::Diff
+        | Command::Runs
+        | Command::Report
+        | Command::Completion
+        | Command::Best => Ok(0),
     }
 }
 

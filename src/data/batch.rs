@@ -28,6 +28,9 @@ pub struct Batch {
     pub fields: IndexMap<String, Field>,
     /// The samples' indices in their dataset.
     pub indices: Vec<usize>,
+    /// Samples that could not be read and were left out, with the reason; only where the data says that this is
+    /// meant ([`super::DataModule::files`]). A batch may hold nothing else.
+    pub failed: Vec<(usize, String)>,
 }
 
 impl Sample {
@@ -103,19 +106,19 @@ impl Batch {
     }
 
     /// Moves everything to `device`, without waiting for the copy where the memory allows it.
-    pub fn to_device(self, device: Device) -> Result<Self> {
+    pub fn to_device(mut self, device: Device) -> Result<Self> {
         if device == Device::Cpu {
             return Ok(self);
         }
         let moved = |tensor: Tensor| Ok::<_, Error>(tensor.f_to_device_(device, tensor.kind(), true, false)?);
         let mut fields = IndexMap::with_capacity(self.fields.len());
-        for (name, field) in self.fields {
+        for (name, field) in std::mem::take(&mut self.fields) {
             let field = match field {
                 Field::Tensor(tensor) => Field::Tensor(moved(tensor)?),
                 Field::List(list) => Field::List(list.into_iter().map(moved).collect::<Result<_>>()?),
             };
             fields.insert(name, field);
         }
-        Ok(Batch { fields, indices: self.indices })
+        Ok(Batch { fields, ..self })
     }
 }

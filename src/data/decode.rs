@@ -16,7 +16,7 @@ use mozjpeg::{ColorSpace, Decompress};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::image::Image;
+use super::image::{Image, Picture, Planes};
 use crate::error::{Error, Result};
 
 /// File name endings that an image folder takes for images, in lower case.
@@ -31,16 +31,25 @@ pub enum Mode {
     Rgb,
     /// One channel: (19595 R + 38470 G + 7471 B + 32768) / 65536 of a colour image.
     L,
+    /// Red, green, blue and opacity; what has none is opaque.
+    #[serde(rename = "RGBA")]
+    Rgba,
+    /// Values of 16 bits as floats, 65535 being 1, in as many channels as the file has; 8-bit files give 0…1 too.
+    #[serde(rename = "I;16")]
+    Wide,
 }
 
 /// How images are decoded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decode {
     /// The channels.
     pub mode: Mode,
     /// The most pixels that an image may have. A small file can claim to be huge (a decompression bomb); it is
     /// refused before memory is taken.
     pub max_pixels: u64,
+    /// A JPEG file may be decoded at a half, a quarter or an eighth of its size if both sides are still at least
+    /// this long; `None` decodes it whole. The result differs a little from a whole image that is reduced.
+    pub at_least: Option<usize>,
 }
 
 /// Twice Pillow's limit for a warning: where Pillow raises its error.
@@ -48,7 +57,7 @@ pub const MAX_PIXELS: u64 = 178_956_970;
 
 impl Default for Decode {
     fn default() -> Self {
-        Decode { mode: Mode::Rgb, max_pixels: MAX_PIXELS }
+        Decode { mode: Mode::Rgb, max_pixels: MAX_PIXELS, at_least: None }
     }
 }
 
@@ -63,6 +72,27 @@ impl Decode {
         self.bytes(&bytes).map_err(|error| error.context(format!("cannot read {}", path.display())))
     }
 
+    /// Reads and decodes a file to what its mode says: bytes, or floats for [`Mode::Wide`].
+    ///
+    /// # Errors
+    /// As [`Decode::file`].
+    pub fn picture(&self, path: &Path) -> Result<Picture> {
+        if self.mode != Mode::Wide {
+            return Ok(Picture::Bytes(self.file(path)?));
+        }
+        let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+        self.wide(&bytes).map(Picture::Floats).map_err(|error| error.context(format!("cannot read {}", path.display())))
+    }
+
+    /// Finds out whether a file can be read, faster than by decoding it whole where that is possible.
+    ///
+    /// # Errors
+    /// As [`Decode::file`].
+    pub fn verify(&self, path: &Path) -> Result<()> {
+        // An eighth of a JPEG file's size needs all of the file but little of the work.
+        Decode { at_least: Some(1), ..*self }.picture(path).map(drop)
+    }
+
     /// Decodes a file's content.
     ///
     /// # Errors
@@ -71,7 +101,7 @@ impl Decode {
         if bytes.is_empty() {
             return Err(Error::failed("the file is empty"));
         }
-        if bytes.starts_with(&[0xFF, 0xD8, 0xFF]) { self.jpeg(bytes) } else { self.other(bytes) }
+        if bytes.starts_with(&JPEG) { self.jpeg(bytes) } else { self.other(bytes) }
     }
 
     fn limit(&self, width: usize, height: usize) -> Result<()> {
@@ -97,9 +127,14 @@ impl Decode {
 
     fn libjpeg(&self, source: Source) -> Result<Image> {
         let broken = |error: io::Error| Error::failed(format!("a broken JPEG file ({error})"));
-        let decoder = Decompress::new_reader(source).map_err(broken)?;
+        let mut decoder = Decompress::new_reader(source).map_err(broken)?;
         let (width, height) = decoder.size();
         self.limit(width, height)?;
+        let eighths = self.at_least.map_or(8, |least| eighths(width.min(height), least));
+        let (width, height) = (scaled(width, eighths), scaled(height, eighths));
+        if eighths < 8 {
+            decoder.scale(eighths as u8);
+        }
         let (channels, started) = match decoder.color_space() {
             ColorSpace::JCS_GRAYSCALE => (1, decoder.grayscale()),
             ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK => (4, decoder.to_colorspace(ColorSpace::JCS_CMYK)),
@@ -114,6 +149,12 @@ impl Decode {
     }
 
     fn other(&self, bytes: &[u8]) -> Result<Image> {
+        let (image, name) = self.open(bytes)?;
+        self.narrow(image, &name)
+    }
+
+    /// Decodes anything but JPEG; with the name of its format.
+    fn open(&self, bytes: &[u8]) -> Result<(DynamicImage, String)> {
         let mut reader = ImageReader::new(Cursor::new(bytes))
             .with_guessed_format()
             .map_err(|error| Error::failed(format!("it cannot be read: {error}")))?;
@@ -129,8 +170,12 @@ impl Decode {
         let decoder = reader.into_decoder().map_err(broken)?;
         let (width, height) = decoder.dimensions();
         self.limit(width as usize, height as usize)?;
-        let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-        let (width, height) = (width as usize, height as usize);
+        Ok((DynamicImage::from_decoder(decoder).map_err(broken)?, name))
+    }
+
+    /// The bytes of a decoded image; values of 16 bits keep their upper one.
+    fn narrow(&self, image: DynamicImage, name: &str) -> Result<Image> {
+        let (width, height) = (image.width() as usize, image.height() as usize);
         let high = |values: &[u16]| -> Vec<u8> { values.iter().map(|v| (v >> 8) as u8).collect() };
         let (channels, data) = match image {
             DynamicImage::ImageLuma8(image) => (1, image.into_raw()),
@@ -146,6 +191,36 @@ impl Decode {
         Image::new(width, height, channels, data).map(|image| self.convert(image))
     }
 
+    /// Values of 16 bits as floats 0…1, a plane a channel.
+    fn wide(&self, bytes: &[u8]) -> Result<Planes> {
+        if bytes.is_empty() {
+            return Err(Error::failed("the file is empty"));
+        }
+        let interleaved = |width: usize, height: usize, channels: usize, values: Vec<f32>| {
+            let data = (0..channels).flat_map(|channel| values[channel..].iter().step_by(channels).copied()).collect();
+            Planes { width, height, channels, data }
+        };
+        if bytes.starts_with(&JPEG) {
+            let Image { width, height, channels, data } = self.jpeg(bytes)?;
+            let values = data.iter().map(|value| f32::from(*value) / 255.0).collect();
+            return Ok(interleaved(width, height, channels, values));
+        }
+        let (image, name) = self.open(bytes)?;
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let wide = |values: &[u16]| -> Vec<f32> { values.iter().map(|v| f32::from(*v) / 65535.0).collect() };
+        let (channels, values) = match image {
+            DynamicImage::ImageLuma16(image) => (1, wide(&image)),
+            DynamicImage::ImageLumaA16(image) => (2, wide(&image)),
+            DynamicImage::ImageRgb16(image) => (3, wide(&image)),
+            DynamicImage::ImageRgba16(image) => (4, wide(&image)),
+            other => {
+                let Image { channels, data, .. } = self.narrow(other, &name)?;
+                (channels, data.iter().map(|value| f32::from(*value) / 255.0).collect())
+            }
+        };
+        Ok(interleaved(width, height, channels, values))
+    }
+
     /// Drops an alpha channel and gives the image the channels of the mode.
     fn convert(&self, image: Image) -> Image {
         let Image { width, height, channels, data } = image;
@@ -158,9 +233,27 @@ impl Decode {
             Mode::L if channels == 1 => (1, data),
             Mode::L if colour => (1, pixels().map(|p| luma(p[0], p[1], p[2])).collect()),
             Mode::L => (1, pixels().map(|p| p[0]).collect()),
+            Mode::Rgba if channels == 4 => (4, data),
+            Mode::Rgba if channels == 3 => (4, pixels().flat_map(|p| [p[0], p[1], p[2], 255]).collect()),
+            Mode::Rgba if channels == 2 => (4, pixels().flat_map(|p| [p[0], p[0], p[0], p[1]]).collect()),
+            Mode::Rgba => (4, pixels().flat_map(|p| [p[0], p[0], p[0], 255]).collect()),
+            Mode::Wide => (channels, data),
         };
         Image { width, height, channels, data }
     }
+}
+
+/// The first bytes of a JPEG file.
+const JPEG: [u8; 3] = [0xFF, 0xD8, 0xFF];
+
+/// The least of 1, 2, 4, 8 eighths at which the shorter side is not below `least`; never more than 8.
+fn eighths(side: usize, least: usize) -> usize {
+    [1, 2, 4].into_iter().find(|&eighths| scaled(side, eighths) >= least).unwrap_or(8)
+}
+
+/// A side at a number of eighths, as libjpeg rounds it.
+fn scaled(side: usize, eighths: usize) -> usize {
+    (side * eighths).div_ceil(8)
 }
 
 /// A file's bytes, and whether the decoder asked for more than there are.

@@ -138,6 +138,12 @@ pub fn write_table(bytes: &[u8], tables: &[Table], out: &mut [f32]) {
     }
 }
 
+impl From<Image> for Picture {
+    fn from(image: Image) -> Self {
+        Picture::Bytes(image)
+    }
+}
+
 impl Picture {
     /// (channels, height, width); of the first picture where there are several.
     pub fn size(&self) -> (usize, usize, usize) {

@@ -10,15 +10,20 @@ pub mod decode;
 pub mod image;
 mod loader;
 pub mod mix;
+pub mod progress;
+pub mod record;
 pub mod rng;
 pub mod sampler;
+pub mod targets;
 pub mod torch_order;
 pub mod transforms;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use batch::{Batch, Field, Sample};
 pub use loader::Loader;
+use serde::{Deserialize, Serialize};
+pub use targets::{LabelKind, Level, Targets};
 
 use crate::error::Result;
 use crate::registry::{Kind, Registry};
@@ -91,19 +96,53 @@ pub trait Dataset: Send + Sync {
         false
     }
 
-    /// The name of a sample in predictions: a file path, or its number.
+    /// The name of a sample in predictions: a file path, a sample's id from a table, or its number.
     fn id(&self, index: usize) -> String {
         index.to_string()
+    }
+
+    /// The file of a sample, where it has one of its own.
+    fn path(&self, _: usize) -> Option<&Path> {
+        None
+    }
+
+    /// Names of further columns that are known of each sample (coordinates, a table's own columns), for the tables
+    /// that are written about samples.
+    fn columns(&self) -> &[String] {
+        &[]
+    }
+
+    /// The values of [`Dataset::columns`] for a sample.
+    fn row(&self, _: usize) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// A sample's target in words: names of classes joined by `;`. Empty without labels.
+    fn target_words(&self, _: usize) -> String {
+        String::new()
     }
 }
 
 /// What the data module knows about its samples that models and reports use.
-#[derive(Clone, Debug, Default)]
+///
+/// They can be written and read back (`data/facts.json` in a run's folder), so that a trained network is used without
+/// the data that it was trained on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DataFacts {
-    /// Names of the classes in label order, for classification.
+    /// Names of the classes in label order, for classification; of the first level where there are several.
     pub classes: Vec<String>,
     /// The shape of one input without the batch dimension, when all have the same.
     pub input_shape: Option<Vec<i64>>,
+    /// What `target` is in a batch.
+    pub labels: LabelKind,
+    /// The levels of a hierarchy, finest first, when labels are [`LabelKind::Levels`]. The first level's classes
+    /// are [`DataFacts::classes`].
+    pub levels: Vec<Level>,
+    /// For each class of the first level its class at every level, the first included: what belongs to which family.
+    pub lineage: Vec<Vec<i64>>,
+    /// How many training samples each class of [`DataFacts::classes`] has.
+    pub class_counts: Vec<u64>,
 }
 
 /// What setting up data may depend on.
@@ -132,6 +171,25 @@ pub trait DataModule: Send {
     fn facts(&self) -> DataFacts {
         DataFacts::default()
     }
+
+    /// A loader of files that belong to no split and have no labels, seen through the transforms of the test part,
+    /// in the order given. Works without [`DataModule::setup`]: nothing of the data set need be there. A file that
+    /// cannot be read is left out of its batch and noted in [`Batch::failed`]. `None` when inputs are not files.
+    ///
+    /// # Errors
+    /// When the files cannot be what the module reads.
+    fn files(&self, _: Vec<PathBuf>) -> Result<Option<Loader>> {
+        Ok(None)
+    }
+
+    /// Writes what is worth keeping about the data into a run's folder (`data/`): who is in which split, how many
+    /// samples each class has, the facts. After [`DataModule::setup`].
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn record(&self, folder: &Path) -> Result<()> {
+        record::facts(folder, &self.facts())
+    }
 }
 
 /// The kind of data modules.
@@ -147,4 +205,5 @@ pub fn register(registry: &mut Registry) {
     datasets::register(registry);
     transforms::register(registry);
     mix::register(registry);
+    sampler::register(registry);
 }

@@ -1,7 +1,12 @@
 //! Which samples an epoch shows, in which order. A function of (seed, epoch) alone.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::rng::{Purpose, Rng};
+use super::{LabelKind, Targets};
 use crate::error::{Error, Result};
+use crate::prelude::*;
 
 /// The order of an epoch.
 pub trait Sampler: Send + Sync {
@@ -122,6 +127,118 @@ impl Sampler for Weighted {
     }
 }
 
+/// A sampler before the data is known.
+pub trait SamplerSpec: Send {
+    /// The sampler of a training part: the samples at `indices`.
+    ///
+    /// # Errors
+    /// When the weights do not fit the samples, or these have no classes to weigh by.
+    fn make(&self, targets: &Targets, indices: &[u32]) -> Result<Arc<dyn Sampler>>;
+}
+
+/// The kind of samplers.
+pub struct SamplerKind;
+
+impl Kind for SamplerKind {
+    type Built = Box<dyn SamplerSpec>;
+    const NAME: &'static str = "sampler";
+}
+
+/// Draws training samples in proportion to given weights, one a sample of the training part, in its order.
+///
+/// Mirrors `torch.utils.data.WeightedRandomSampler`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedRandomSampler {
+    /// The weights, 0 or above; they need not sum to 1.
+    weights: Vec<NonNegative>,
+    /// How many samples an epoch shows; null: as many as there are.
+    #[serde(default)]
+    num_samples: Option<usize>,
+    /// Whether a sample may be drawn again.
+    #[serde(default = "yes")]
+    replacement: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Component for WeightedRandomSampler {
+    type Kind = SamplerKind;
+    const TARGETS: &'static [&'static str] = &["torch.utils.data.WeightedRandomSampler"];
+    fn build(self, _: &mut Build) -> Result<Box<dyn SamplerSpec>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl SamplerSpec for WeightedRandomSampler {
+    fn make(&self, _: &Targets, indices: &[u32]) -> Result<Arc<dyn Sampler>> {
+        if self.weights.len() != indices.len() {
+            let (weights, samples) = (self.weights.len(), indices.len());
+            return Err(Error::request(format!("the sampler has {weights} weights for {samples} training samples"))
+                .help("runner.data.InverseFrequency weighs samples by their classes"));
+        }
+        let weights = self.weights.iter().map(|weight| weight.0).collect();
+        let count = self.num_samples.unwrap_or(indices.len());
+        Ok(Arc::new(Weighted::new(weights, count, self.replacement)?))
+    }
+}
+
+/// Draws training samples with the weight `(N / n_class)^fraction`, with replacement: rare classes more often.
+///
+/// 0 draws all samples alike, 1 all classes alike. A sample of several classes has the largest of their weights; a
+/// hierarchy's first level counts.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InverseFrequency {
+    /// From 0 (as the samples are) to 1 (each class equally often).
+    #[serde(default = "full")]
+    fraction: Fraction,
+    /// How many samples an epoch shows; null: as many as there are.
+    #[serde(default)]
+    num_samples: Option<usize>,
+}
+
+fn full() -> Fraction {
+    Fraction(1.0)
+}
+
+impl Component for InverseFrequency {
+    type Kind = SamplerKind;
+    const TARGETS: &'static [&'static str] = &["runner.data.InverseFrequency", "runner.samplers.InverseFrequency"];
+    fn build(self, _: &mut Build) -> Result<Box<dyn SamplerSpec>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl SamplerSpec for InverseFrequency {
+    fn make(&self, targets: &Targets, indices: &[u32]) -> Result<Arc<dyn Sampler>> {
+        if !matches!(targets.kind(), LabelKind::Single | LabelKind::Multi | LabelKind::Levels) {
+            return Err(Error::request("samples without classes cannot be weighed by their classes")
+                .help("set data.sampler to null"));
+        }
+        let mut counts: HashMap<usize, u64> = HashMap::new();
+        indices.iter().for_each(|&i| targets.each(i as usize, |class| *counts.entry(class).or_default() += 1));
+        let weight = |&index: &u32| {
+            let mut weight = 0f64;
+            targets.each(index as usize, |class| {
+                let share = indices.len() as f64 / counts[&class] as f64;
+                weight = weight.max(share.powf(self.fraction.0));
+            });
+            // Without any class it is drawn as if all samples were of its kind.
+            if weight > 0.0 { weight } else { 1.0 }
+        };
+        let weights = indices.iter().map(weight).collect();
+        Ok(Arc::new(Weighted::new(weights, self.num_samples.unwrap_or(indices.len()), true)?))
+    }
+}
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.add::<WeightedRandomSampler>();
+    registry.add::<InverseFrequency>();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,5 +273,23 @@ mod tests {
         let order = Weighted::balanced(&labels, 10_000).unwrap().order(5, 0);
         let rare = order.iter().filter(|&&i| i < 10).count();
         assert!((4700..5300).contains(&rare), "{rare}");
+    }
+
+    /// moths' rule: the frequency of a class follows n * (N / n)^fraction.
+    #[test]
+    fn frequencies_follow_the_fraction() {
+        let targets = Targets::Classes((0..100).map(|i| i64::from(i < 10)).collect());
+        let indices: Vec<u32> = (0..100).collect();
+        for (fraction, expected) in [(0.0, 0.1), (0.5, 0.25), (1.0, 0.5)] {
+            let spec = InverseFrequency { fraction: Fraction(fraction), num_samples: Some(10_000) };
+            let order = spec.make(&targets, &indices).unwrap().order(5, 0);
+            let rare = order.iter().filter(|&&i| i < 10).count() as f64 / 10_000.0;
+            assert!((rare - expected).abs() < 0.02, "{fraction}: {rare}");
+        }
+        let spec = InverseFrequency { fraction: Fraction(1.0), num_samples: None };
+        assert_eq!(spec.make(&targets, &indices).unwrap().len(), 100);
+        assert!(spec.make(&Targets::None(100), &indices).is_err());
+        let spec = WeightedRandomSampler { weights: vec![NonNegative(1.0)], num_samples: None, replacement: true };
+        assert!(spec.make(&targets, &indices).err().unwrap().to_string().contains("1 weights for 100"));
     }
 }

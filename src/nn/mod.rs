@@ -30,11 +30,27 @@ use crate::registry::{Kind, Registry};
 pub trait Module: Send {
     /// The output for `input`; `train` says whether dropout drops and normalisation uses the batch's statistics.
     fn forward(&self, input: &Tensor, train: bool) -> Tensor;
+
+    /// Whether there is a [`Module::map`].
+    fn has_map(&self) -> bool {
+        false
+    }
+
+    /// The final feature map `[N, C, H, W]` of a convolutional classifier, before it is pooled, for other heads.
+    fn map(&self, _: &Tensor, _: bool) -> Option<Tensor> {
+        None
+    }
 }
 
 impl Module for Box<dyn Module> {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         (**self).forward(input, train)
+    }
+    fn has_map(&self) -> bool {
+        (**self).has_map()
+    }
+    fn map(&self, input: &Tensor, train: bool) -> Option<Tensor> {
+        (**self).map(input, train)
     }
 }
 
@@ -71,6 +87,15 @@ pub struct Dims {
     pub channels: Option<i64>,
     /// Classes.
     pub classes: Option<i64>,
+}
+
+/// What the data says of its samples beyond [`Dims`].
+#[derive(Clone, Debug, Default)]
+pub struct DataShape {
+    /// The shape of one input, when all have the same.
+    pub input: Option<Vec<i64>>,
+    /// The levels of a hierarchy of labels: names, and how many classes each has.
+    pub heads: Vec<(String, i64)>,
 }
 
 /// The kind of networks.

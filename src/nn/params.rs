@@ -37,6 +37,7 @@ type Entries = IndexMap<String, Entry>;
 pub struct Params {
     entries: Arc<Mutex<Entries>>,
     layers: Arc<Mutex<Vec<Arc<Label>>>>,
+    heads: Arc<Mutex<Vec<String>>>,
     device: Device,
 }
 
@@ -50,7 +51,7 @@ pub struct Path {
 impl Params {
     /// An empty store for networks that will run on `device`; its tensors are 32-bit floats.
     pub fn new(device: Device) -> Self {
-        Params { entries: Arc::default(), layers: Arc::default(), device }
+        Params { entries: Arc::default(), layers: Arc::default(), heads: Arc::default(), device }
     }
 
     /// The device.
@@ -71,6 +72,25 @@ impl Params {
     /// The leaf layers, in the order in which they were made.
     pub fn layers(&self) -> Vec<Arc<Label>> {
         self.layers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The layers that belong to the network's head, by name: what it marked as such ([`Path::mark_head`]), else the
+    /// last linear layer or convolution. Everything else is the backbone.
+    pub fn head(&self) -> Vec<String> {
+        let marked = self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !marked.is_empty() {
+            return marked;
+        }
+        let weighted = |label: &&Arc<Label>| matches!(label.kind, "Linear" | "Conv2d" | "Conv1d");
+        let layers = self.layers();
+        let last = layers.iter().filter(weighted).rfind(|label| !label.is_bypassed());
+        last.map(|label| label.name.clone()).into_iter().collect()
+    }
+
+    /// The layers that normalize, by name.
+    pub fn normalizations(&self) -> Vec<String> {
+        let layers = self.layers();
+        layers.iter().filter(|label| label.kind.contains("Norm")).map(|label| label.name.clone()).collect()
     }
 
     /// Names and tensors of the parameters (not the buffers), in order.
@@ -185,6 +205,11 @@ impl Path {
     /// When the name is taken.
     pub fn adopt(&self, name: &str, tensor: Tensor) -> Result<()> {
         self.register(name, tensor, EntryKind::Parameter).map(drop)
+    }
+
+    /// Says that everything below this place is the network's head, for rules that treat head and backbone apart.
+    pub fn mark_head(&self) {
+        self.params.heads.lock().unwrap_or_else(PoisonError::into_inner).push(self.prefix.clone());
     }
 
     /// Registers a leaf layer, so that [`Params::layers`] knows it and observers of [`super::trace`] see it.

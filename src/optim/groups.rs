@@ -11,6 +11,7 @@ use tch::Tensor;
 
 use super::ParamGroup;
 use crate::error::{Error, Result};
+use crate::nn::Params;
 use crate::registry::{NonNegative, suggest};
 
 /// Parameters with options of their own.
@@ -18,9 +19,10 @@ use crate::registry::{NonNegative, suggest};
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "some arguments are only accepted")]
 pub struct ParamRule {
-    /// Which parameters: a name as in the state dict, with `*` for any text (`backbone.*`, `*.bias`), or `1d` for all
-    /// with fewer than two dimensions (biases and the weights of normalizations). The first rule that fits a parameter
-    /// is the one that counts.
+    /// Which parameters: a name as in the state dict, with `*` for any text (`net.layer4.*`, `*.bias`), or a word: `1d`
+    /// for all with fewer than two dimensions (biases and the weights of normalizations, as in timm), `norm` for those
+    /// of normalizations, `head` for those of the network's head (the last layer, where it names none), `backbone`
+    /// for all others. The first rule that fits a parameter is the one that counts.
     pub pattern: String,
     /// The group's learning rate.
     #[serde(default)]
@@ -60,16 +62,38 @@ impl ParamRule {
     }
 }
 
+/// What the words of patterns mean in a network: layers by name.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The layers of the head.
+    pub head: Vec<String>,
+    /// The layers that normalize.
+    pub norm: Vec<String>,
+}
+
+impl Parts {
+    /// The parts of a network.
+    pub fn of(params: &Params) -> Self {
+        Parts { head: params.head(), norm: params.normalizations() }
+    }
+}
+
 /// A pattern of parameters.
-enum Pattern {
+enum Pattern<'a> {
     FewDimensions,
+    /// Below one of these layers, or below none of them.
+    Below(&'a [String], bool),
     Name(GlobMatcher),
 }
 
-impl Pattern {
-    fn parse(text: &str) -> Result<Self> {
-        if text == "1d" {
-            return Ok(Pattern::FewDimensions);
+impl<'a> Pattern<'a> {
+    fn parse(text: &str, parts: &'a Parts) -> Result<Self> {
+        match text {
+            "1d" => return Ok(Pattern::FewDimensions),
+            "norm" => return Ok(Pattern::Below(&parts.norm, true)),
+            "head" => return Ok(Pattern::Below(&parts.head, true)),
+            "backbone" => return Ok(Pattern::Below(&parts.head, false)),
+            _ => {}
         }
         let glob = Glob::new(text)
             .map_err(|error| Error::request(format!("`{text}` is no pattern of parameter names: {}", error.kind())))?;
@@ -77,11 +101,38 @@ impl Pattern {
     }
 
     fn fits(&self, name: &str, tensor: &Tensor) -> bool {
+        let below = |layer: &String| {
+            layer.is_empty() || name.strip_prefix(layer.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
         match self {
             Pattern::FewDimensions => tensor.dim() < 2,
+            Pattern::Below(layers, wanted) => layers.iter().any(below) == *wanted,
             Pattern::Name(glob) => glob.is_match(name),
         }
     }
+}
+
+/// The parameters that fit one of `patterns`, which are as in [`ParamRule::pattern`].
+///
+/// # Errors
+/// When a pattern fits no parameter, which names the nearest, or is not one.
+pub fn matching(params: Vec<(String, Tensor)>, parts: &Parts, patterns: &[String]) -> Result<Vec<(String, Tensor)>> {
+    let parsed = parse_all(patterns.iter(), parts, &params)?;
+    Ok(params.into_iter().filter(|(name, tensor)| parsed.iter().any(|pattern| pattern.fits(name, tensor))).collect())
+}
+
+/// Parses patterns, each of which must fit something.
+fn parse_all<'a, 't>(
+    texts: impl Iterator<Item = &'t String>,
+    parts: &'a Parts,
+    params: &[(String, Tensor)],
+) -> Result<Vec<Pattern<'a>>> {
+    let parse = |text: &String| {
+        let pattern = Pattern::parse(text, parts)?;
+        let fits = params.iter().any(|(name, tensor)| pattern.fits(name, tensor));
+        if fits { Ok(pattern) } else { Err(unmatched(text, params)) }
+    };
+    texts.map(parse).collect()
 }
 
 /// A group that is being gathered: which rule made it, and whether decay was switched off.
@@ -96,17 +147,12 @@ type GroupKey = (Option<usize>, bool);
 /// When a pattern fits no parameter, which names the nearest, or is not one.
 pub fn param_groups(
     params: Vec<(String, Tensor)>,
+    parts: &Parts,
     rules: &[ParamRule],
     no_weight_decay: &[String],
 ) -> Result<Vec<ParamGroup>> {
-    let patterns = rules.iter().map(|rule| Pattern::parse(&rule.pattern)).collect::<Result<Vec<_>>>()?;
-    let undecayed = no_weight_decay.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>>>()?;
-    let texts = rules.iter().map(|rule| &rule.pattern).chain(no_weight_decay);
-    for (text, pattern) in texts.zip(patterns.iter().chain(&undecayed)) {
-        if !params.iter().any(|(name, tensor)| pattern.fits(name, tensor)) {
-            return Err(unmatched(text, &params));
-        }
-    }
+    let patterns = parse_all(rules.iter().map(|rule| &rule.pattern), parts, &params)?;
+    let undecayed = parse_all(no_weight_decay.iter(), parts, &params)?;
     let mut groups: IndexMap<GroupKey, ParamGroup> = IndexMap::new();
     for (name, tensor) in params {
         let rule = patterns.iter().position(|pattern| pattern.fits(&name, &tensor));
@@ -159,6 +205,10 @@ mod tests {
         shapes.map(|(name, shape)| (name.to_owned(), Tensor::zeros(shape, (Kind::Float, Device::Cpu)))).into()
     }
 
+    fn parts() -> Parts {
+        Parts { head: vec!["net.fc".into()], norm: vec!["net.bn1".into()] }
+    }
+
     fn shown(groups: &[ParamGroup]) -> Vec<String> {
         let name = |(name, _): &(String, Tensor)| name.trim_start_matches("net.").to_owned();
         let line = |group: &ParamGroup| {
@@ -182,16 +232,22 @@ mod tests {
     #[test]
     fn parameters_are_sorted_by_the_first_rule_and_by_decay() {
         assert_eq!(
-            shown(&param_groups(params(), &[], &[]).unwrap()),
+            shown(&param_groups(params(), &parts(), &[], &[]).unwrap()),
             ["conv1.weight bn1.weight bn1.bias fc.weight fc.bias:"]
         );
         assert_eq!(
-            shown(&param_groups(params(), &[], &["1d".into()]).unwrap()),
+            shown(&param_groups(params(), &parts(), &[], &["1d".into()]).unwrap()),
             ["conv1.weight fc.weight:", "bn1.weight bn1.bias fc.bias: weight_decay=0.0"]
         );
+        assert_eq!(
+            shown(&param_groups(params(), &parts(), &[rule("head", Some(0.1), None)], &["norm".into()]).unwrap()),
+            ["conv1.weight:", "bn1.weight bn1.bias: weight_decay=0.0", "fc.weight fc.bias: lr=0.1 weight_decay=0.5"]
+        );
+        let frozen = matching(params(), &parts(), &["backbone".into()]).unwrap();
+        assert_eq!(frozen.len(), 3);
         let rules = [rule("net.fc.*", Some(0.1), None), rule("*.bias", None, Some(2.0))];
         assert_eq!(
-            shown(&param_groups(params(), &rules, &["*bn*".into(), "net.fc.bias".into()]).unwrap()),
+            shown(&param_groups(params(), &parts(), &rules, &["*bn*".into(), "net.fc.bias".into()]).unwrap()),
             [
                 "conv1.weight:",
                 "bn1.weight: weight_decay=0.0",
@@ -204,10 +260,11 @@ mod tests {
 
     #[test]
     fn a_pattern_that_fits_nothing_is_an_error() {
-        let error = param_groups(params(), &[rule("net.fc.wieght", None, None)], &[]).err().unwrap().to_string();
+        let error =
+            param_groups(params(), &parts(), &[rule("net.fc.wieght", None, None)], &[]).err().unwrap().to_string();
         assert_eq!(error, "no parameter fits the pattern `net.fc.wieght`; the nearest is `net.fc.weight`");
-        let error = param_groups(params(), &[], &["head.*".into()]).err().unwrap().to_string();
+        let error = param_groups(params(), &parts(), &[], &["head.*".into()]).err().unwrap().to_string();
         assert!(error.contains("`head.*`") && error.contains("(5 in all)"), "{error}");
-        assert!(param_groups(params(), &[], &["[".into()]).is_err());
+        assert!(param_groups(params(), &parts(), &[], &["[".into()]).is_err());
     }
 }

@@ -28,7 +28,7 @@ use tch::Tensor;
 
 pub use clip::{clip_grad_norm, clip_grad_norm_of, clip_grad_value};
 pub use config::{Interval, SchedulerConfig};
-pub use groups::{ParamRule, param_groups};
+pub use groups::{ParamRule, Parts, matching, param_groups};
 pub use rule::Decay;
 pub use scaler::{GradScaler, ScalerArgs};
 

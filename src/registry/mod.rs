@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 pub use args::{Fraction, IntOrFloat, NonNegative, OneOrMany, Positive, Switch};
 pub use component::{Build, Check, Component, Entry};
 pub use extract::{Found, extract};
-pub use slot::{Ignored, Kind, KindInfo, Slot, SlotOr, SlotRef};
+pub use slot::{Complete, Completed, Ignored, Kind, KindInfo, Slot, SlotOr, SlotRef};
 
 use crate::config::{KeyPath, Node, Problem, Problems, Resolvers, Value};
 

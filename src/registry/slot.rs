@@ -136,6 +136,64 @@ impl<K: Kind> JsonSchema for Slot<K> {
     }
 }
 
+/// Arguments that the owner of a slot knows better than its user: they are filled in before the component is checked.
+pub trait Complete: 'static {
+    /// What stands in the slot.
+    type Kind: Kind;
+    /// Adds what is not given, and takes away what is the owner's own.
+    fn complete(node: &mut Node);
+}
+
+/// A slot whose owner completes the arguments.
+pub struct Completed<C: Complete> {
+    /// The sub-tree as written.
+    pub node: Node,
+    /// Where it sits in the config.
+    pub path: KeyPath,
+    complete: PhantomData<fn() -> C>,
+}
+
+impl<C: Complete> Completed<C> {
+    /// A slot for a sub-tree that is already at hand.
+    pub fn new(node: Node, path: KeyPath) -> Self {
+        Completed { node, path, complete: PhantomData }
+    }
+}
+
+impl<'de, C: Complete> Deserialize<'de> for Completed<C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Take<C>(PhantomData<C>);
+        impl<C: Complete> Visitor<'_> for Take<C> {
+            type Value = Completed<C>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{} with its `_target_`", KindInfo::of::<C::Kind>().with_article())
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Completed<C>, E> {
+                let (raw, path) =
+                    extract::take_capture().ok_or_else(|| E::custom("a component goes here, in a config only"))?;
+                let mut node = raw.clone();
+                C::complete(&mut node);
+                let kind = KindInfo::of::<C::Kind>();
+                extract::found(|found| found.slots.push(SlotRef { node, path: path.clone(), kind }));
+                Ok(Completed::new(raw, path))
+            }
+        }
+        deserializer.deserialize_newtype_struct(extract::CAPTURE, Take(PhantomData))
+    }
+}
+
+impl<C: Complete> JsonSchema for Completed<C> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Slot::<C::Kind>::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Slot::<C::Kind>::json_schema(generator)
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 /// A component by itself (a mapping with `_target_`), or something else that holds it: a scheduler, or the mapping
 /// that says when it steps.
 pub enum SlotOr<K, T> {

@@ -1,52 +1,113 @@
-//! The metrics of a task: a copy for every split, logged by name at the end of each pass, with the best value of
-//! validation so far.
+//! The metrics of a task: a copy for every split and level, logged by name at the end of each pass, with the best
+//! value of validation so far.
 
 use indexmap::IndexMap;
 use serde_json::json;
 use tch::{Kind, Tensor};
 
+use super::levels::Level;
+use super::metric::{self, MetricSlot, Reading, Reads};
+use super::names::LogNames;
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::metrics::{Metric, MetricKind, Update, Value};
-use crate::registry::{Build, Slot};
+use crate::metrics::{Metric, Update, Value};
+use crate::registry::Build;
 use crate::tensor::{State, Stateful};
 use crate::train::{Log, LogTo};
 
 const SPLITS: [Split; 3] = [Split::Train, Split::Val, Split::Test];
 
+/// One metric of one level.
+struct Meter {
+    level: usize,
+    /// Its name in the config, with the level's.
+    name: String,
+    metric: Box<dyn Metric>,
+    /// The classes that it is given; `None`: all.
+    kept: Option<Tensor>,
+}
+
+impl Meter {
+    fn update(&mut self, preds: &Tensor, target: &Tensor) -> Result<()> {
+        let cut = |tensor: &Tensor| match &self.kept {
+            Some(kept) => tensor.index_select(1, &kept.to_device(tensor.device())),
+            None => tensor.shallow_clone(),
+        };
+        self.metric.update(&Update::Pair { preds: &cut(preds), target: &cut(target) })
+    }
+}
+
 /// Named metrics, one set a split.
 pub(super) struct Meters {
-    sets: Vec<(Split, Vec<(String, Box<dyn Metric>)>)>,
+    sets: Vec<(Split, Vec<Meter>)>,
+    /// Metrics of one batch, where batches are logged.
+    batch: Vec<Meter>,
+    names: LogNames,
     /// The best value of each validation metric that knows a direction.
     best: IndexMap<String, f64>,
 }
 
 impl Meters {
-    /// Builds every metric once a split.
-    pub fn build(slots: &IndexMap<String, Slot<MetricKind>>, cx: &mut Build) -> Result<Self> {
-        let mut set =
-            || slots.iter().map(|(name, slot)| Ok((name.clone(), cx.build(slot)?))).collect::<Result<Vec<_>>>();
+    /// Builds every metric once a split and level.
+    pub fn build<R: Reads>(
+        slots: &IndexMap<String, MetricSlot<R>>,
+        reading: Reading,
+        levels: &[Level],
+        names: LogNames,
+        cx: &mut Build,
+    ) -> Result<Self> {
+        let mut set = || -> Result<Vec<Meter>> {
+            let mut set = Vec::new();
+            for (index, level) in levels.iter().enumerate() {
+                for (name, slot) in slots {
+                    let (metric, kept) = metric::build(&slot.node, &slot.path, reading, level, cx)?;
+                    let name = names.of_level(&level.name, name);
+                    let kept = kept.map(|kept| Tensor::from_slice(&kept));
+                    set.push(Meter { level: index, name, metric, kept });
+                }
+            }
+            Ok(set)
+        };
         let sets = SPLITS.map(|split| set().map(|set| (split, set))).into_iter().collect::<Result<_>>()?;
-        Ok(Meters { sets, best: IndexMap::new() })
+        let batch = if names.is_step() { set()? } else { Vec::new() };
+        Ok(Meters { sets, batch, names, best: IndexMap::new() })
     }
 
-    fn set(&mut self, split: Split) -> &mut [(String, Box<dyn Metric>)] {
-        let set = self.sets.iter_mut().find(|(of, _)| *of == split);
-        set.map_or(&mut [], |(_, set)| set.as_mut_slice())
-    }
-
-    /// Takes in a batch.
-    pub fn update(&mut self, split: Split, preds: &Tensor, target: &Tensor) -> Result<()> {
-        for (name, metric) in self.set(split) {
-            let update = Update::Pair { preds, target };
-            metric.update(&update).map_err(|error| error.context(format!("metric {}/{name}", split.name())))?;
+    /// Takes in a batch: predictions and targets of every level.
+    pub fn update(&mut self, split: Split, values: &[(Tensor, Tensor)], log: &mut Log) -> Result<()> {
+        let at = |name: &str| format!("metric {}", self.names.epoch(split, name));
+        if !self.names.is_both()
+            && let Some((_, set)) = self.sets.iter_mut().find(|(of, _)| *of == split)
+        {
+            for meter in set {
+                let (preds, target) = &values[meter.level];
+                meter.update(preds, target).map_err(|error| error.context(at(&meter.name)))?;
+            }
+        }
+        if split != Split::Train && !self.names.is_both() {
+            return Ok(());
+        }
+        for meter in &mut self.batch {
+            let (preds, target) = &values[meter.level];
+            meter.metric.reset();
+            meter.update(preds, target).map_err(|error| error.context(at(&meter.name)))?;
+            let value = meter.metric.compute().map_err(|error| error.context(at(&meter.name)))?;
+            let (name, to) = match self.names.step(split, &meter.name) {
+                _ if self.names.is_both() => (self.names.epoch(split, &meter.name), LogTo::BOTH),
+                Some(name) => (name, LogTo::STEP),
+                None => continue,
+            };
+            let mut flat = Vec::new();
+            flatten(&name, &value, None, &mut flat);
+            flat.iter().for_each(|(name, value, _)| log.value(name, *value, to));
         }
         Ok(())
     }
 
     /// Starts a pass anew.
     pub fn reset(&mut self, split: Split) {
-        self.set(split).iter_mut().for_each(|(_, metric)| metric.reset());
+        let sets = self.sets.iter_mut().filter(|(of, _)| *of == split);
+        sets.flat_map(|(_, set)| set).for_each(|meter| meter.metric.reset());
     }
 
     /// Forgets the best values.
@@ -56,17 +117,21 @@ impl Meters {
 
     /// Logs what a pass has accumulated: `val/acc`, and `val/acc_best` for validation.
     pub fn log(&mut self, split: Split, log: &mut Log) -> Result<()> {
+        // With one name for both, a pass is the mean of its batches, which the log has.
+        if self.names.is_both() {
+            return Ok(());
+        }
         // A value of the whole pass, not of a batch.
         log.set_batch_size(1);
         let mut values = Vec::new();
-        for (name, metric) in self.set(split) {
-            let name = format!("{}/{name}", split.name());
-            let value = metric.compute().map_err(|error| error.context(format!("metric {name}")))?;
-            flatten(&name, &value, metric.higher_is_better(), &mut values);
+        for meter in self.sets.iter().filter(|(of, _)| *of == split).flat_map(|(_, set)| set) {
+            let name = self.names.epoch(split, &meter.name);
+            let value = meter.metric.compute().map_err(|error| error.context(format!("metric {name}")))?;
+            flatten(&name, &value, meter.metric.higher_is_better(), &mut values);
         }
         for (name, value, higher) in values {
             log.value(&name, value, LogTo::EPOCH_BAR);
-            if let (Split::Val, Some(higher)) = (split, higher) {
+            if let (Split::Val, Some(higher), true) = (split, higher, self.names.best()) {
                 let best = self.best.entry(format!("{name}_best")).or_insert(value);
                 if (higher && value > *best) || (!higher && value < *best) || best.is_nan() {
                     *best = value;
@@ -79,13 +144,15 @@ impl Meters {
 
     /// The names that [`Meters::log`] logs, as far as they are known beforehand.
     pub fn names(&self, split: Split) -> Vec<String> {
-        let set = self.sets.iter().find(|(of, _)| *of == split);
-        let names = set.into_iter().flat_map(|(_, set)| set).flat_map(|(name, metric)| {
-            let name = format!("{}/{name}", split.name());
-            let best = (split == Split::Val && metric.higher_is_better().is_some()).then(|| format!("{name}_best"));
-            [Some(name), best]
-        });
-        names.flatten().collect()
+        let set = self.sets.iter().filter(|(of, _)| *of == split).flat_map(|(_, set)| set);
+        set.flat_map(|meter| {
+            let mut names = self.names.logged(split, &meter.name);
+            if split == Split::Val && self.names.best() && meter.metric.higher_is_better().is_some() {
+                names.push(format!("{}_best", self.names.epoch(split, &meter.name)));
+            }
+            names
+        })
+        .collect()
     }
 }
 
@@ -109,9 +176,9 @@ impl Stateful for Meters {
         let best: Vec<(&String, u64)> = self.best.iter().map(|(name, value)| (name, value.to_bits())).collect();
         let mut state = State::of(json!({ "best": best }));
         for (split, set) in &self.sets {
-            for (name, metric) in set {
-                for (part, tensor, _) in metric.state() {
-                    state.tensors.insert(format!("{}.{name}.{part}", split.name()), tensor);
+            for meter in set {
+                for (part, tensor, _) in meter.metric.state() {
+                    state.tensors.insert(format!("{}.{}.{part}", split.name(), meter.name), tensor);
                 }
             }
         }
@@ -123,8 +190,9 @@ impl Stateful for Meters {
             .map_err(|error| Error::failed(format!("the state of the metrics cannot be read: {error}")))?;
         self.best = best.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect();
         for (split, set) in &mut self.sets {
-            for (name, metric) in set {
-                metric.restore(&state.nested(&format!("{}.{name}", split.name())).tensors)?;
+            for meter in set {
+                let name = format!("{}.{}", split.name(), meter.name);
+                meter.metric.restore(&state.nested(&name).tensors)?;
             }
         }
         Ok(())

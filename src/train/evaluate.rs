@@ -59,7 +59,7 @@ impl Trainer {
         guard(|| task.on_epoch_end(split, &mut self.log))?;
         let values = self.log.epoch_values();
         if !self.sanity_checking {
-            self.metrics.extend(values.iter().cloned());
+            self.metrics.extend(self.log.callback_values());
             self.send(&values)?;
         }
         self.hook(task, |callback, cx| callback.on_eval_end(split, cx))?;
@@ -75,7 +75,11 @@ impl Trainer {
         mut sink: impl FnMut(&[String], Rows) -> Result<()>,
     ) -> Result<usize> {
         self.shape_network(task)?;
-        let (loader, batches) = self.loader(data, split)?;
+        let (mut loader, _) = self.loader(data, split)?;
+        // Every sample once, in order, also of the training split.
+        (loader.shuffle, loader.drop_last, loader.sampler) = (false, false, None);
+        loader.batch_transforms.clear();
+        let batches = self.limited(&loader, split)?;
         self.batches = batches;
         self.hook(task, |callback, cx| callback.on_eval_start(Split::Predict, cx))?;
         let mut samples = 0;

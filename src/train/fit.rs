@@ -244,7 +244,7 @@ impl Trainer {
     fn close_epoch(&mut self, task: &mut dyn Task) -> Result<()> {
         task.on_epoch_end(Split::Train, &mut self.log)?;
         let values = self.log.epoch_values();
-        self.metrics.extend(values.iter().cloned());
+        self.metrics.extend(self.log.callback_values());
         self.send(&values)?;
         self.hook(task, |callback, cx| callback.on_train_epoch_end(cx))?;
         self.step_schedule(Moment::EpochMetrics)?;

@@ -130,6 +130,15 @@ impl Log {
         of_epoch.map(|(name, s)| (named(name, s.to, "epoch"), s.sum.get() / s.weight)).collect()
     }
 
+    /// What callbacks and results see at the end of the pass: the same, and under its plain name what is logged both
+    /// ways (Lightning's `callback_metrics`).
+    pub fn callback_values(&self) -> Vec<(String, f64)> {
+        let both = self.series.iter().filter(|(_, s)| s.to.step && s.to.epoch);
+        let mut values = self.epoch_values();
+        values.extend(both.map(|(name, s)| (name.clone(), s.sum.get() / s.weight)));
+        values
+    }
+
     /// What stands beside the progress bar: the newest values.
     pub fn bar_values(&self) -> Vec<(&str, f64)> {
         self.series.iter().filter(|(_, s)| s.to.bar).map(|(name, s)| (name.as_str(), s.last.get())).collect()

@@ -144,7 +144,7 @@ mod tests {
                 ("input".to_owned(), Field::Tensor(Tensor::zeros([1, 2], (Kind::Float, Device::Cpu)))),
                 ("target".to_owned(), Field::Tensor(Tensor::zeros([1], (Kind::Int64, Device::Cpu)))),
             ]);
-            let batch = precision.convert(Batch { fields, indices: vec![0] }).unwrap();
+            let batch = precision.convert(Batch { fields, indices: vec![0], failed: Vec::new() }).unwrap();
             assert_eq!(batch.input().unwrap().kind(), kind);
             assert_eq!(batch.target().unwrap().kind(), Kind::Int64);
             let loss = batch.input().unwrap().matmul(&weight).sum(kind);

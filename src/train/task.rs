@@ -114,4 +114,7 @@ pub struct Rows {
     pub columns: Vec<String>,
     /// One row a sample.
     pub rows: Vec<Vec<String>>,
+    /// What is only written on request, as NumPy arrays: names, and tensors whose first dimension is the samples
+    /// (`logits`, `features`, `target`).
+    pub arrays: Vec<(String, tch::Tensor)>,
 }

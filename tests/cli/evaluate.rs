@@ -24,12 +24,12 @@ fn a_checkpoint_gives_the_same_metrics_as_its_run_and_predicts_every_sample() {
     let table = std::fs::read_to_string(place.only_run("predict").join("predictions.csv")).unwrap();
     let mut reader = csv::Reader::from_reader(table.as_bytes());
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    assert_eq!(&header[..3], ["id", "prediction", "p_0"]);
-    assert_eq!(header.len(), 12);
+    assert_eq!(&header[..4], ["id", "target", "prediction", "p_0"]);
+    assert_eq!(header.len(), 13);
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert!(rows.len() > 100, "{}", rows.len());
     for row in &rows {
-        let sum: f64 = row.iter().skip(2).map(|p| p.parse::<f64>().unwrap()).sum();
+        let sum: f64 = row.iter().skip(3).map(|p| p.parse::<f64>().unwrap()).sum();
         assert!((sum - 1.0).abs() < 1e-4);
     }
     let ids: std::collections::HashSet<&str> = rows.iter().map(|row| &row[0]).collect();

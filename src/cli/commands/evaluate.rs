@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::arrays::Arrays;
 use super::checkpoints;
 use super::run::{Run, Wanted, shown};
 use super::train::short;
@@ -27,11 +28,40 @@ pub fn evaluate(request: &Request, registry: &Registry, split: Split) -> Result<
     Ok(stop.signal().map_or(0, Signal::exit_code))
 }
 
-/// `runner predict`: `predictions.csv`, one row a sample.
+/// What `runner predict` is asked for beside overrides of the config.
+struct Asked {
+    /// The split: `split=val`.
+    split: Split,
+    /// Arrays that are written: `arrays=[logits,features]`.
+    arrays: Vec<String>,
+    /// Whether images are copied into folders by what was predicted: `images=true`.
+    images: bool,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Result<Self> {
+        let split = match request.typed("split") {
+            None | Some("predict") => Split::Predict,
+            Some("train") => Split::Train,
+            Some("val") => Split::Val,
+            Some("test") => Split::Test,
+            Some(other) => {
+                return Err(Error::request(format!("there is no split `{other}`")).help("split=train, val or test"));
+            }
+        };
+        let arrays = request.typed("arrays").unwrap_or_default().trim_matches(['[', ']']);
+        let arrays = arrays.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Ok(Asked { split, arrays, images: request.typed("images") == Some("true") })
+    }
+}
+
+/// `runner predict`: `predictions.csv`, one row a sample; arrays and sorted images on request.
 pub fn predict(request: &Request, registry: &Registry) -> Result<i32> {
-    let mut run = start(request, registry, Split::Predict)?;
+    let options = Asked::of(request)?;
+    let request = request.without(&["split", "arrays", "images"])?;
+    let mut run = start(&request, registry, options.split)?;
     let path = run.dir.path().join("predictions.csv");
-    let outcome = write_predictions(&mut run, &path);
+    let outcome = write_predictions(&mut run, &path, &options);
     let (samples, _, _) = run.finish(outcome)?;
     println!("{samples} predictions: {}", shown(&path));
     Ok(0)
@@ -71,15 +101,29 @@ fn start(request: &Request, registry: &Registry, split: Split) -> Result<Run> {
     )
 }
 
-fn write_predictions(run: &mut Run, path: &Path) -> Result<usize> {
+fn write_predictions(run: &mut Run, path: &Path, asked: &Asked) -> Result<usize> {
     // Under a temporary name until it is whole: a file of predictions has a row for every sample or is not there.
     let partial = path.with_extension("csv.partial");
     let failed = |error: csv::Error| Error::io("write", path, error);
     let mut writer = csv::Writer::from_path(&partial).map_err(failed)?;
     let mut header = false;
-    let samples = run.trainer.predict(run.task.as_mut(), run.data.as_ref(), Split::Predict, |ids, rows| {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut arrays = Arrays::new(folder.join("arrays"), asked.arrays.clone());
+    let mut known = Vec::new();
+    let dataset = run.data.loader(asked.split)?.map(|loader| loader.dataset);
+    let dataset = dataset.filter(|_| asked.images);
+    let mut next = 0;
+    let samples = run.trainer.predict(run.task.as_mut(), run.data.as_ref(), asked.split, |ids, rows| {
+        arrays.add(&rows.arrays)?;
+        if let Some(dataset) = &dataset {
+            for row in &rows.rows {
+                sort_image(folder, dataset.path(next), &rows.columns, row)?;
+                next += 1;
+            }
+        }
         if !header {
             header = true;
+            known = rows.arrays.iter().map(|(name, _)| name.clone()).collect();
             let columns = std::iter::once("id").chain(rows.columns.iter().map(String::as_str));
             writer.write_record(columns).map_err(failed)?;
         }
@@ -97,7 +141,38 @@ fn write_predictions(run: &mut Run, path: &Path) -> Result<usize> {
         }
     };
     writer.flush().map_err(|error| Error::io("write", path, error))?;
+    arrays.close(&known)?;
     drop(writer);
     std::fs::rename(&partial, path).map_err(|error| Error::io("write", path, error))?;
     Ok(samples)
+}
+
+/// Copies an image into `images/<prediction>/`, its name marked by whether that is right.
+fn sort_image(folder: &Path, image: Option<&Path>, columns: &[String], row: &[String]) -> Result<()> {
+    let Some(image) = image else {
+        return Err(Error::request("this data does not lie in a file an image: images=true has nothing to copy"));
+    };
+    let cell = |start: &str| {
+        columns
+            .iter()
+            .position(|name| name == start || name.starts_with(&format!("{start}_")))
+            .and_then(|at| row.get(at))
+    };
+    let prediction = cell("prediction").map_or("", String::as_str);
+    let mark = match cell("target") {
+        Some(target) if target == prediction => "correct_",
+        Some(_) => "wrong_",
+        None => "",
+    };
+    let plain = |text: &str| text.replace(['/', '\\'], "_");
+    let folder = folder.join("images").join(plain(if prediction.is_empty() { "nothing" } else { prediction }));
+    std::fs::create_dir_all(&folder).map_err(|error| Error::io("make", &folder, error))?;
+    let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut place = folder.join(format!("{mark}{name}"));
+    // Images of one name from several classes must not replace each other.
+    let parent = image.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    if place.exists() {
+        place = folder.join(format!("{mark}{}_{name}", plain(&parent)));
+    }
+    std::fs::copy(image, &place).map(drop).map_err(|error| Error::io("write", &place, error))
 }

@@ -1,9 +1,11 @@
 //! The commands that compute, one file each.
 
+pub mod arrays;
 pub mod check;
 pub mod checkpoints;
 pub mod components;
 pub mod evaluate;
+pub mod infer;
 pub mod objective;
 pub mod pipeline;
 pub mod report;

@@ -15,7 +15,6 @@ use crate::config::{KeyPath, Node, emit};
 use crate::data::{DataContext, DataModule, Split};
 use crate::error::{Error, Result};
 use crate::loggers::JsonLines;
-use crate::nn::Dims;
 use crate::plan::{Plan, Settings, check_monitors};
 use crate::prelude::{Build, Component, Registry};
 use crate::report::{self, provenance};
@@ -106,12 +105,7 @@ impl Prepared {
         data.setup(&DataContext { seed: u64::from(seed), run_dir: None })?;
         let facts = data.facts();
         tch::manual_seed(i64::from(seed));
-        cx.provide(device);
-        cx.provide(Dims {
-            // An input of three dimensions is an image: channels, height, width.
-            channels: facts.input_shape.as_ref().filter(|shape| shape.len() == 3).map(|shape| shape[0]),
-            classes: (!facts.classes.is_empty()).then_some(facts.classes.len() as i64),
-        });
+        super::infer::provide(&mut cx, &facts, device);
         let mut task = cx.build(&checked.plan.task)?;
         task.setup(&facts)?;
         args.precision.unwrap_or_default().cast(task.params())?;
@@ -156,12 +150,16 @@ impl Run {
             }
             Ok((resolved, callbacks, loggers, events)) => {
                 let run_dir = (!args.is_fast_dev_run()).then(|| dir.path().to_owned());
+                if run_dir.is_some() {
+                    data.record(dir.path())?;
+                }
                 let mut trainer = Trainer::new(args, device, callbacks, loggers, run_dir, stop);
                 trainer.checkpoint_info = vec![
                     ("config".into(), emit::to_yaml(composed.job())),
                     ("classes".into(), json!(data.facts().classes).to_string()),
                     ("seed".into(), seed.to_string()),
                     ("libtorch_version".into(), crate::native::compute::libtorch_version()),
+                    ("facts".into(), json!(data.facts()).to_string()),
                     ("runner_version".into(), env!("CARGO_PKG_VERSION").into()),
                 ];
                 let results = Results::new("running");

@@ -1,62 +1,35 @@
-//! CIFAR-10 as JPEG files.
+//! CIFAR-10, in its original files or as JPEG files.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::folder::{Cache, Folders, batch_size, split_seed};
-use super::images::{self, Batching, ImageModule};
-use super::split;
+use super::cifar_batches::{Batches, CIFAR10};
+use super::common::file_module;
+use super::folder::Folders;
+use super::image_table::Missing;
+use super::images::ImageModule;
 use crate::data::decode::Decode;
-use crate::data::mix::BatchTransformKind;
-use crate::data::transforms::{Pipeline, Transforms};
+use crate::data::transforms::Pipeline;
 use crate::data::{DataModule, DataModuleKind};
 use crate::error::Result;
 use crate::prelude::*;
 
-/// CIFAR-10: 60,000 colour images of ten classes, 32x32 (Krizhevsky, 2009), as `root/{train,test}/<class>/NNNN.jpg`.
-///
-/// The folders may also lie in `root/images`, `root/cifar10` or `root/CIFAR-10-images`. The validation part comes
-/// out of `train`, stratified. Inputs are `[3, 32, 32]`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cifar10 {
-    /// The folder of `train` and `test`.
-    root: PathBuf,
-    /// Sizes of the parts: numbers of images, or shares. null: a tenth of `train` is for validation.
-    #[serde(default)]
-    train_val_test_split: Option<Vec<IntOrFloat>>,
-    /// Samples in a batch.
-    #[serde(default = "batch_size")]
-    batch_size: NonZeroUsize,
-    /// Threads that read ahead.
-    #[serde(default)]
-    num_workers: usize,
-    /// Whether batches lie in page-locked memory, for a GPU.
-    #[serde(default)]
-    pin_memory: bool,
-    /// No effect: worker threads start in no time.
-    #[serde(default)]
-    #[allow(dead_code, reason = "accepted because PyTorch has it")]
-    persistent_workers: Ignored,
-    /// The seed of the split, so that runs with other seeds have the same parts.
-    #[serde(default = "split_seed")]
-    split_seed: u64,
-    /// Transforms of the training part; null casts and normalizes.
-    #[serde(default)]
-    train_transforms: Option<Transforms>,
-    /// Transforms of the other parts; null casts and normalizes.
-    #[serde(default)]
-    test_transforms: Option<Transforms>,
-    /// Transforms of whole training batches: MixUp, CutMix.
-    #[serde(default)]
-    batch_transforms: Option<Vec<Slot<BatchTransformKind>>>,
-    /// ram keeps decoded images in memory (3 KB each, 184 MB for all); null decodes them each time.
-    #[serde(default = "ram")]
-    cache: Option<Cache>,
-}
-
-fn ram() -> Option<Cache> {
-    Some(Cache::Ram)
+file_module! {
+    /// CIFAR-10: 60,000 colour images of ten classes, 32x32 (Krizhevsky, 2009).
+    ///
+    /// Reads the original files, pickles (`cifar-10-batches-py`) or binary (`cifar-10-batches-bin`), in `root` or below
+    /// it; or image files, `root/{train,test}/<class>/NNNN.jpg`, also in `root/images`, `root/cifar10` or
+    /// `root/CIFAR-10-images`. The validation part comes out of the training images, stratified. Inputs are
+    /// `[3, 32, 32]`.
+    pub struct Cifar10 {
+        /// The folder of the files.
+        root: PathBuf,
+        /// error, or skip original files that are not there.
+        #[serde(default)]
+        missing_files: Missing,
+        /// Whether the published MD5 sums of the pickles are checked.
+        #[serde(default)]
+        integrity: bool,
+    }
 }
 
 /// Mean and standard deviation of the training images' channels.
@@ -74,37 +47,29 @@ impl Component for Cifar10 {
     const TARGETS: &'static [&'static str] = &["runner.data.CIFAR10"];
 
     fn check(&self, cx: &mut Check) {
-        if let Some(sizes) = &self.train_val_test_split {
-            split::check(sizes, cx);
-        }
-        if find(&self.root).is_none() {
+        self.check_common(cx);
+        if find(&self.root).is_none() && Batches::find(&self.root, &CIFAR10).is_none() {
             let message = if self.root.is_dir() {
-                format!("{} has no folder train", self.root.display())
+                format!("there are no files of CIFAR-10 in {}", self.root.display())
             } else {
                 format!("there is no folder {}", self.root.display())
             };
-            cx.problem("root", message).help =
-                Some("unpack the images as train/<class>/*.jpg and test/<class>/*.jpg, and set data.root to it".into());
+            cx.problem("root", message).help = Some(
+                "set data.root to the folder of cifar-10-batches-py, or of train/<class>/*.jpg and test/<class>/*.jpg"
+                    .into(),
+            );
         }
     }
 
     fn build(self, cx: &mut Build) -> Result<Box<dyn DataModule>> {
-        let normalized = || Pipeline::normalize(&MEAN, &STD);
-        let train = images::pipeline(cx, &self.train_transforms, normalized)?;
-        let test = images::pipeline(cx, &self.test_transforms, normalized)?;
-        let batching = Batching {
-            batch_size: self.batch_size.get(),
-            num_workers: self.num_workers,
-            pin_memory: self.pin_memory,
-            transforms: images::batch_transforms(cx, &self.batch_transforms)?,
-        };
-        let source = Folders {
-            roots: vec![find(&self.root).unwrap_or(self.root)],
-            sizes: self.train_val_test_split,
-            seed: self.split_seed,
-            decode: Decode::default(),
-            cache: self.cache,
-        };
-        Ok(Box::new(ImageModule::new(source, batching, train, test)))
+        let common = self.common(cx, || Pipeline::normalize(&MEAN, &STD))?;
+        let options = self.file_options();
+        if let Some(batches) = Batches::find(&self.root, &CIFAR10) {
+            let source = batches.with(self.missing_files, self.integrity);
+            return Ok(Box::new(ImageModule::new(source, common, options)));
+        }
+        let decode = Decode { max_pixels: self.max_image_pixels, ..Decode::default() };
+        let source = Folders::plain(vec![find(&self.root).unwrap_or(self.root)], decode);
+        Ok(Box::new(ImageModule::new(source, common, options)))
     }
 }

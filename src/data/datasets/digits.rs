@@ -1,64 +1,20 @@
 //! The handwritten digits that come with the program.
 
 use std::io::Read;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 
-use super::images::{self, Batching, ImageModule, Images, Loaded, Source};
-use super::split::{self, split};
-use crate::data::mix::BatchTransformKind;
-use crate::data::transforms::{Pipeline, Transforms};
+use super::common::{FileOptions, data_module};
+use super::images::{ImageModule, Images, Records, Source};
+use crate::data::transforms::Pipeline;
 use crate::data::{DataModule, DataModuleKind};
 use crate::error::{Error, Result};
 use crate::prelude::*;
 
-/// The 1,797 handwritten digits of Alpaydin and Kaynak (1998), 8x8 pixels, that come with the program.
-///
-/// Inputs are `[1, 8, 8]`, normalized to mean 0 and deviation 1 unless transforms say otherwise; targets are the
-/// classes 0 to 9. The split is stratified.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Digits {
-    /// Sizes of the parts: shares, or numbers of samples.
-    #[serde(default = "eighths")]
-    train_val_test_split: Vec<IntOrFloat>,
-    /// Samples in a batch.
-    #[serde(default = "batch_size")]
-    batch_size: NonZeroUsize,
-    /// Threads that read ahead; images in memory do not need them.
-    #[serde(default)]
-    num_workers: usize,
-    /// Whether batches lie in page-locked memory, for a GPU.
-    #[serde(default)]
-    pin_memory: bool,
-    /// No effect: worker threads start in no time.
-    #[serde(default)]
-    #[allow(dead_code, reason = "accepted because PyTorch has it")]
-    persistent_workers: Ignored,
-    /// The seed of the split. It is not the run's seed, so that runs with other seeds have the same test part.
-    #[serde(default = "split_seed")]
-    split_seed: u64,
-    /// Transforms of the training part; null casts and normalizes.
-    #[serde(default)]
-    train_transforms: Option<Transforms>,
-    /// Transforms of the other parts; null casts and normalizes.
-    #[serde(default)]
-    test_transforms: Option<Transforms>,
-    /// Transforms of whole training batches: MixUp, CutMix.
-    #[serde(default)]
-    batch_transforms: Option<Vec<Slot<BatchTransformKind>>>,
-}
-
-fn eighths() -> Vec<IntOrFloat> {
-    [0.8, 0.1, 0.1].map(IntOrFloat::Float).to_vec()
-}
-
-fn batch_size() -> NonZeroUsize {
-    const { NonZeroUsize::new(64).unwrap() }
-}
-
-fn split_seed() -> u64 {
-    42
+data_module! {
+    /// The 1,797 handwritten digits of Alpaydin and Kaynak (1998), 8x8 pixels, that come with the program.
+    ///
+    /// Inputs are `[1, 8, 8]`, normalized to mean 0 and deviation 1 unless transforms say otherwise; targets are the
+    /// classes 0 to 9. The split is stratified.
+    pub struct Digits {}
 }
 
 /// Mean and standard deviation of all pixels, white being 1.
@@ -70,38 +26,24 @@ impl Component for Digits {
     const TARGETS: &'static [&'static str] = &["runner.data.Digits"];
 
     fn check(&self, cx: &mut Check) {
-        split::check(&self.train_val_test_split, cx);
+        self.check_common(cx);
     }
 
     fn build(self, cx: &mut Build) -> Result<Box<dyn DataModule>> {
-        let normalized = || Pipeline::normalize(&[MEAN], &[STD]);
-        let train = images::pipeline(cx, &self.train_transforms, normalized)?;
-        let test = images::pipeline(cx, &self.test_transforms, normalized)?;
-        let batching = Batching {
-            batch_size: self.batch_size.get(),
-            num_workers: self.num_workers,
-            pin_memory: self.pin_memory,
-            transforms: images::batch_transforms(cx, &self.batch_transforms)?,
-        };
-        let source = Embedded { sizes: self.train_val_test_split, seed: self.split_seed };
-        Ok(Box::new(ImageModule::new(source, batching, train, test)))
+        let common = self.common(cx, || Pipeline::normalize(&[MEAN], &[STD]))?;
+        Ok(Box::new(ImageModule::new(Embedded, common, FileOptions::none())))
     }
 }
 
-struct Embedded {
-    sizes: Vec<IntOrFloat>,
-    seed: u64,
-}
+struct Embedded;
 
 static FILE: &[u8] = include_bytes!("../digits/digits.csv.gz");
 
 impl Source for Embedded {
-    fn load(&self) -> Result<Loaded> {
+    fn load(&self) -> Result<Records> {
         let (data, labels) = read()?;
-        let parts = split(&labels, &self.sizes, self.seed)?;
-        let images = Arc::new(Images::Memory { width: 8, height: 8, channels: 1, data });
-        let classes = (0..10).map(|class| class.to_string()).collect();
-        Ok(Loaded { images, labels: Arc::new(labels), classes, parts })
+        let images = Images::Memory { width: 8, height: 8, channels: 1, data };
+        Ok(Records::classes(images, labels, (0..10).map(|class| class.to_string()).collect()))
     }
 }
 

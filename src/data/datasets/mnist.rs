@@ -1,15 +1,12 @@
 //! MNIST and the data sets in its format.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use super::common::{FileOptions, data_module};
 use super::download::{self, Remote};
 use super::idx;
-use super::images::{self, Batching, ImageModule, Images, Loaded, Source};
-use super::split::{self, Parts, split};
-use crate::data::mix::BatchTransformKind;
-use crate::data::transforms::{Pipeline, Transforms};
+use super::images::{Given, ImageModule, Images, Records, Source};
+use crate::data::transforms::Pipeline;
 use crate::data::{DataModule, DataModuleKind};
 use crate::error::{Error, Result};
 use crate::prelude::*;
@@ -58,51 +55,23 @@ static FASHION: Family = Family {
 
 macro_rules! family {
     ($(#[$doc:meta])* $name:ident, $target:literal, $family:ident) => {
-        $(#[$doc])*
-        ///
-        /// Reads the idx files `train-*` and `t10k-*`, plain or .gz, in `root`, `root/raw` or, as torchvision leaves
-        /// them, `root/<name>/raw`. With both pairs, training and validation parts come from `train-*` and the test
-        /// part is `t10k-*`; a single pair is split in three. Inputs are `[1, 28, 28]`, targets the classes 0 to 9.
-        #[derive(Deserialize, JsonSchema)]
-        #[serde(deny_unknown_fields)]
-        pub struct $name {
-            /// The folder of the files.
-            root: PathBuf,
-            /// Sizes of the parts: numbers of images, or shares. null: [55000, 5000, 10000] of the full set, shares
-            /// of 0.8, 0.1 and 0.1 of a single pair of files.
-            #[serde(default)]
-            train_val_test_split: Option<Vec<IntOrFloat>>,
-            /// Samples in a batch.
-            #[serde(default = "batch_size")]
-            batch_size: NonZeroUsize,
-            /// Threads that read ahead; without random transforms they are not needed.
-            #[serde(default)]
-            num_workers: usize,
-            /// Whether batches lie in page-locked memory, for a GPU.
-            #[serde(default)]
-            pin_memory: bool,
-            /// No effect: worker threads start in no time.
-            #[serde(default)]
-            #[allow(dead_code, reason = "accepted because PyTorch has it")]
-            persistent_workers: Ignored,
-            /// Whether missing files are fetched (and checked) before the run starts.
-            #[serde(default)]
-            download: bool,
-            /// Addresses of folders to fetch from, tried in order; null: the publishers'.
-            #[serde(default)]
-            mirror: Option<OneOrMany<String>>,
-            /// The seed of the split, so that runs with other seeds have the same parts.
-            #[serde(default = "split_seed")]
-            split_seed: u64,
-            /// Transforms of the training part; null casts and normalizes.
-            #[serde(default)]
-            train_transforms: Option<Transforms>,
-            /// Transforms of the other parts; null casts and normalizes.
-            #[serde(default)]
-            test_transforms: Option<Transforms>,
-            /// Transforms of whole training batches: MixUp, CutMix.
-            #[serde(default)]
-            batch_transforms: Option<Vec<Slot<BatchTransformKind>>>,
+        data_module! {
+            $(#[$doc])*
+            ///
+            /// Reads the idx files `train-*` and `t10k-*`, plain or .gz, in `root`, `root/raw` or, as torchvision leaves
+            /// them, `root/<name>/raw`. With both pairs, training and validation parts come from `train-*` (of the
+            /// full set 55,000 and 5,000) and the test part is `t10k-*`; a single pair is split in three. Inputs are
+            /// `[1, 28, 28]`, targets the classes 0 to 9.
+            pub struct $name {
+                /// The folder of the files.
+                root: PathBuf,
+                /// Whether missing files are fetched (and checked) before the run starts.
+                #[serde(default)]
+                download: bool,
+                /// Addresses of folders to fetch from, tried in order; null: the publishers'.
+                #[serde(default)]
+                mirror: Option<OneOrMany<String>>,
+            }
         }
 
         impl Component for $name {
@@ -110,9 +79,7 @@ macro_rules! family {
             const TARGETS: &'static [&'static str] = &[$target];
 
             fn check(&self, cx: &mut Check) {
-                if let Some(sizes) = &self.train_val_test_split {
-                    split::check(sizes, cx);
-                }
+                self.check_common(cx);
                 if self.download {
                     return;
                 }
@@ -125,27 +92,14 @@ macro_rules! family {
             }
 
             fn build(self, cx: &mut Build) -> Result<Box<dyn DataModule>> {
-                let normalized = || Pipeline::normalize(&[$family.mean], &[$family.std]);
-                let train = images::pipeline(cx, &self.train_transforms, normalized)?;
-                let test = images::pipeline(cx, &self.test_transforms, normalized)?;
-                let batching = Batching {
-                    batch_size: self.batch_size.get(),
-                    num_workers: self.num_workers,
-                    pin_memory: self.pin_memory,
-                    transforms: images::batch_transforms(cx, &self.batch_transforms)?,
-                };
+                let common = self.common(cx, || Pipeline::normalize(&[$family.mean], &[$family.std]))?;
                 let mirrors = match &self.mirror {
                     Some(mirrors) => mirrors.as_slice().to_vec(),
                     None => $family.mirrors.iter().map(|mirror| (*mirror).to_owned()).collect(),
                 };
-                let source = IdxFiles {
-                    family: &$family,
-                    root: self.root,
-                    sizes: self.train_val_test_split,
-                    seed: self.split_seed,
-                    mirrors: self.download.then_some(mirrors),
-                };
-                Ok(Box::new(ImageModule::new(source, batching, train, test)))
+                let source =
+                    IdxFiles { family: &$family, root: self.root, mirrors: self.download.then_some(mirrors) };
+                Ok(Box::new(ImageModule::new(source, common, FileOptions::none())))
             }
         }
     };
@@ -159,14 +113,6 @@ family!(
     /// Fashion-MNIST: pictures of clothes, 28x28 (Zalando Research).
     FashionMnist, "runner.data.FashionMNIST", FASHION
 );
-
-fn batch_size() -> NonZeroUsize {
-    const { NonZeroUsize::new(64).unwrap() }
-}
-
-fn split_seed() -> u64 {
-    42
-}
 
 /// Images and labels that belong together.
 struct Pair {
@@ -213,8 +159,6 @@ fn file(folder: &Path, name: &str, dimensions: usize) -> Option<PathBuf> {
 struct IdxFiles {
     family: &'static Family,
     root: PathBuf,
-    sizes: Option<Vec<IntOrFloat>>,
-    seed: u64,
     /// Where to fetch from, when files may be fetched.
     mirrors: Option<Vec<String>>,
 }
@@ -247,7 +191,7 @@ impl Source for IdxFiles {
         }
     }
 
-    fn load(&self) -> Result<Loaded> {
+    fn load(&self) -> Result<Records> {
         let pairs = find(&self.root, self.family).map_err(Error::failed)?;
         let named = |stem: &str| pairs.iter().find(|pair| pair.stem == stem);
         let (pairs, official) = match (named("train"), named("t10k"), pairs.as_slice()) {
@@ -286,41 +230,18 @@ impl Source for IdxFiles {
             ends.push(labels.len());
         }
         let (height, width) = side.unwrap_or((28, 28));
-        let parts = if official { self.official(&labels, ends[0])? } else { self.single(&labels)? };
-        let images = Arc::new(Images::Memory { width, height, channels: 1, data });
+        let images = Images::Memory { width, height, channels: 1, data };
         let classes = self.family.classes.map(str::to_owned).to_vec();
-        Ok(Loaded { images, labels: Arc::new(labels), classes, parts })
+        let given = official.then(|| given(&ends));
+        // 5,000 of the full set's 60,000.
+        Ok(Records { given, val_share: 1.0 / 12.0, ..Records::classes(images, labels, classes) })
     }
 }
 
-impl IdxFiles {
-    fn single(&self, labels: &[i64]) -> Result<Parts> {
-        let shares = [0.8, 0.1, 0.1].map(IntOrFloat::Float);
-        split(labels, self.sizes.as_deref().unwrap_or(&shares), self.seed)
-    }
-
-    /// Training and validation from the first `first` images, the test part from the rest.
-    fn official(&self, labels: &[i64], first: usize) -> Result<Parts> {
-        let usual = [55_000, 5_000, 10_000].map(IntOrFloat::Int);
-        // A validation share of the training files: 5,000 of 60,000, whatever their number.
-        let small = [IntOrFloat::Float(11.0 / 12.0), IntOrFloat::Float(1.0 / 12.0), IntOrFloat::Float(1.0)];
-        let full = (first, labels.len() - first) == (60_000, 10_000);
-        let sizes = self.sizes.as_deref().unwrap_or(if full { &usual } else { &small });
-        let [train, val, test] = sizes else { return Err(Error::failed("the split needs three sizes")) };
-        let share = |size: &IntOrFloat| if let IntOrFloat::Float(share) = size { Some(*share) } else { None };
-        // Shares of the whole become shares of the training files.
-        let (train, val, test) = match (share(train), share(val)) {
-            (Some(a), Some(b)) => {
-                (IntOrFloat::Float(a / (a + b)), IntOrFloat::Float(b / (a + b)), IntOrFloat::Float(1.0))
-            }
-            _ => (*train, *val, *test),
-        };
-        let none = IntOrFloat::Int(0);
-        let learning = split(&labels[..first], &[train, val, none], self.seed)?;
-        let mut judging = split(&labels[first..], &[test, none, none], self.seed)?.train;
-        judging.iter_mut().for_each(|index| *index += first as u32);
-        Ok(Parts { test: judging, ..learning })
-    }
+/// Training samples before the first end, test samples up to the second.
+fn given(ends: &[usize]) -> Vec<Given> {
+    let (first, all) = (ends.first().copied().unwrap_or(0), ends.last().copied().unwrap_or(0));
+    (0..all).map(|index| if index < first { Given::Train } else { Given::Test }).collect()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod erase;
 mod flip;
 mod geometry;
 mod jitter;
+mod lighting;
 mod op;
 mod pad;
 mod pipeline;
@@ -174,6 +175,7 @@ pub fn register(registry: &mut Registry) {
     flip::register(registry);
     rotate::register(registry);
     jitter::register(registry);
+    lighting::register(registry);
     erase::register(registry);
     choose::register(registry);
     augment::register(registry);

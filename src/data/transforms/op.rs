@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::colour;
 use super::geometry;
+use super::lighting;
 use super::resample::{self, Interpolation};
 use super::warp::{self, Map};
 use super::{Canvas, Fill, PadMode};
@@ -81,6 +82,8 @@ pub enum Op {
     ToBytes,
     /// `(x - mean) / std`, a channel each.
     Normalize { mean: Vec<f32>, std: Vec<f32> },
+    /// Brightness and contrast in the logits of values 0…1: `sigmoid((logit(x) + logit(brightness)) * contrast)`.
+    Lighting { brightness: f64, contrast: f64 },
     /// Several of the above as one table a channel.
     Table(Arc<Vec<Table>>),
 }
@@ -126,6 +129,7 @@ impl Op {
             Op::ToFloat { scale } => to_float(picture, *scale),
             Op::ToBytes => to_bytes(picture),
             Op::Normalize { mean, std } => normalize(picture, mean, std)?,
+            Op::Lighting { brightness, contrast } => lighting::apply(picture, *brightness, *contrast)?,
             Op::Erase { .. } => self.erase(picture.into_floats())?,
             Op::Crops { height, width, flips } => crops(&picture, *height, *width, *flips)?,
             Op::Table(tables) => match picture {

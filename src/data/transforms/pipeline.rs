@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::op::{cast_table, normalized};
 use super::{Canvas, Fixed, Op, Plan, Transform, TransformKind};
 use crate::data::SampleKey;
-use crate::data::image::{Image, Picture, Table};
+use crate::data::image::{Picture, Table};
 use crate::data::rng::Rng;
 use crate::error::Result;
 use crate::prelude::*;
@@ -118,14 +118,15 @@ impl Pipeline {
         Ok(plan)
     }
 
-    /// Transforms an image with the randomness of a sample.
+    /// Transforms a picture with the randomness of a sample.
     ///
     /// # Errors
     /// As [`Pipeline::plan`], and when an operation meets a picture of another kind than it acts on.
-    pub fn run(&self, image: Image, key: SampleKey) -> Result<Picture> {
-        let canvas = Canvas { height: image.height, width: image.width, channels: image.channels };
-        let plan = self.plan(canvas, &mut Rng::of(key))?;
-        plan.ops.iter().try_fold(Picture::Bytes(image), |picture, op| op.apply(picture))
+    pub fn run(&self, picture: impl Into<Picture>, key: SampleKey) -> Result<Picture> {
+        let picture = picture.into();
+        let (channels, height, width) = picture.size();
+        let plan = self.plan(Canvas { height, width, channels }, &mut Rng::of(key))?;
+        plan.ops.iter().try_fold(picture, |picture, op| op.apply(picture))
     }
 
     /// The tables by which an image of this many channels becomes floats, when that is all that the transforms do.

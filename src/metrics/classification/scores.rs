@@ -241,7 +241,7 @@ scores! {
     score |args| Score::Recall { zero_division: args.zero_division };
 
     "F1, the harmonic mean of precision and recall"
-    F1Score ["torchmetrics.F1Score", "torchmetrics.classification.F1Score"],
+    F1Score ["torchmetrics.F1Score", "torchmetrics.classification.F1Score", "torchmetrics.F1"],
     BinaryF1Score ["torchmetrics.classification.BinaryF1Score"],
     MulticlassF1Score ["torchmetrics.classification.MulticlassF1Score"],
     MultilabelF1Score ["torchmetrics.classification.MultilabelF1Score"];

@@ -1,10 +1,12 @@
 //! Architectures: torchvision's and timm's under their names, and small ones under `runner.models`.
 
 mod dense;
+mod heads;
 mod modified;
 mod script;
 mod small_cnn;
 mod timm;
+mod varkoder;
 pub mod vision;
 
 use crate::registry::Registry;
@@ -16,6 +18,9 @@ pub fn register(registry: &mut Registry) {
     registry.add::<small_cnn::SmallCnnArgs>();
     registry.add::<modified::ModifiedArgs>();
     registry.add::<script::ScriptArgs>();
+    registry.add::<heads::MultiHeadArgs>();
+    registry.add::<heads::FastaiHeadArgs>();
+    registry.add::<varkoder::VarkoderArgs>();
     vision::register(registry);
     timm::register(registry);
 }

@@ -74,7 +74,8 @@ impl DataModule for Module2d {
     }
 
     fn facts(&self) -> DataFacts {
-        DataFacts { classes: vec!["upper".into(), "lower".into()], input_shape: Some(vec![2]) }
+        let classes = vec!["upper".into(), "lower".into()];
+        DataFacts { classes, input_shape: Some(vec![2]), ..DataFacts::default() }
     }
 }
 

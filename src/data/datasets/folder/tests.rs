@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::data::Dataset;
 use crate::data::SampleKey;
 use crate::data::datasets::images::ImageDataset;
+use crate::data::datasets::split::SplitRule;
 
 fn png(path: &Path, width: u32, height: u32, colour: [u8; 3]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -9,12 +12,13 @@ fn png(path: &Path, width: u32, height: u32, colour: [u8; 3]) {
 }
 
 fn folders(root: &Path) -> Folders {
-    let (sizes, cache) = (None, None);
-    Folders { roots: vec![root.to_path_buf()], sizes, seed: 42, decode: Decode::default(), cache }
+    Folders::plain(vec![root.to_path_buf()], Decode::default())
 }
 
-fn sizes(loaded: &Loaded) -> [usize; 3] {
-    [loaded.parts.train.len(), loaded.parts.val.len(), loaded.parts.test.len()]
+fn sizes(root: &Path, sizes: Option<[IntOrFloat; 3]>) -> [usize; 3] {
+    let records = folders(root).load().unwrap();
+    let parts = SplitRule::sizes(sizes.map(|sizes| sizes.to_vec()), 42).apply(&records.unsplit()).unwrap();
+    [parts.train.len(), parts.val.len(), parts.test.len()]
 }
 
 #[test]
@@ -31,15 +35,10 @@ fn classes_and_files_are_in_order_and_links_are_followed() {
     #[cfg(unix)]
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), root.join("c")).unwrap();
     let loaded = folders(&root).load().unwrap();
-    assert_eq!(loaded.classes, ["a", "b", "c"]);
+    assert_eq!(loaded.levels[0].classes, ["a", "b", "c"]);
     assert_eq!(loaded.images.len(), 21);
-    assert_eq!(sizes(&loaded).iter().sum::<usize>(), 21);
-    let dataset = ImageDataset::new(
-        loaded.images.clone(),
-        loaded.labels.clone(),
-        (0..21).collect(),
-        Pipeline::normalize(&[0.0], &[1.0]),
-    );
+    assert_eq!(sizes(&root, None).iter().sum::<usize>(), 21);
+    let dataset = ImageDataset::new(Arc::new(loaded), (0..21).collect(), Pipeline::normalize(&[0.0], &[1.0]));
     assert_eq!((dataset.id(0).as_str(), dataset.id(20).as_str()), ("a/deep/0.PNG", "c/z.png"));
     let keys = [3, 13].map(|index| SampleKey { seed: 0, epoch: 0, index });
     let batch = dataset.batch(&keys).unwrap();
@@ -62,12 +61,11 @@ fn folders_of_parts() {
     for i in 0..4 {
         png(&root.join(format!("test/{}/{i}.png", ["x", "y"][i % 2])), 2, 2, [0; 3]);
     }
-    assert_eq!(sizes(&folders(root).load().unwrap()), [18, 2, 4]);
-    let with = |split: [IntOrFloat; 3]| Folders { sizes: Some(split.to_vec()), ..folders(root) };
-    assert_eq!(sizes(&with([0.6, 0.2, 0.2].map(IntOrFloat::Float)).load().unwrap()), [15, 5, 4]);
-    assert_eq!(sizes(&with([10, 4, 2].map(IntOrFloat::Int)).load().unwrap()), [10, 4, 2]);
+    assert_eq!(sizes(root, None), [18, 2, 4]);
+    assert_eq!(sizes(root, Some([0.6, 0.2, 0.2].map(IntOrFloat::Float))), [15, 5, 4]);
+    assert_eq!(sizes(root, Some([10, 4, 2].map(IntOrFloat::Int))), [10, 4, 2]);
     png(&root.join("val/x/0.png"), 2, 2, [0; 3]);
-    assert_eq!(sizes(&folders(root).load().unwrap()), [20, 1, 4]);
+    assert_eq!(sizes(root, None), [20, 1, 4]);
     png(&root.join("test/z/0.png"), 2, 2, [0; 3]);
     let error = folders(root).load().err().unwrap().to_string();
     assert!(error.contains("test/z: no training folder has this class; the classes are x, y"), "{error}");
@@ -92,9 +90,12 @@ fn images_that_cannot_be_read_are_named_and_cached_ones_are_read_once() {
     png(&root.join("a/0.png"), 2, 2, [9; 3]);
     png(&root.join("a/1.png"), 3, 2, [9; 3]);
     std::fs::write(root.join("a/2.png"), "").unwrap();
-    let loaded = Folders { cache: Some(Cache::Ram), ..folders(root) }.load().unwrap();
+    let mut loaded = folders(root).load().unwrap();
+    if let Images::Files(files) = &mut loaded.images {
+        files.keep_in_memory();
+    }
     let pipeline = Pipeline::normalize(&[0.0], &[1.0]);
-    let dataset = ImageDataset::new(loaded.images, loaded.labels, vec![0, 1, 2], pipeline);
+    let dataset = ImageDataset::new(Arc::new(loaded), vec![0, 1, 2], pipeline);
     let key = |index| SampleKey { seed: 0, epoch: 0, index };
     let error = dataset.batch(&[key(2)]).unwrap_err().to_string();
     assert!(error.ends_with("a/2.png: the file is empty"), "{error}");

@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use super::super::split::{Parts, SplitRule};
 use super::*;
 
 fn idx(path: &Path, shape: &[u32], data: &[u8], packed: bool) {
@@ -23,24 +24,28 @@ fn pair(folder: &Path, stem: &str, n: u32, packed: bool) {
     idx(&folder.join(format!("{stem}-labels-idx1-ubyte{gz}")), &[n], &labels, packed);
 }
 
-fn source(root: &Path, sizes: Option<Vec<IntOrFloat>>) -> IdxFiles {
-    IdxFiles { family: &MNIST, root: root.to_path_buf(), sizes, seed: 42, mirrors: None }
+fn source(root: &Path) -> IdxFiles {
+    IdxFiles { family: &MNIST, root: root.to_path_buf(), mirrors: None }
 }
 
-fn sizes(loaded: &Loaded) -> [usize; 3] {
-    [loaded.parts.train.len(), loaded.parts.val.len(), loaded.parts.test.len()]
+fn parts(root: &Path, sizes: Option<Vec<IntOrFloat>>) -> Result<Parts> {
+    SplitRule::sizes(sizes, 42).apply(&source(root).load()?.unsplit())
+}
+
+fn sizes(root: &Path, sizes: Option<Vec<IntOrFloat>>) -> [usize; 3] {
+    let parts = parts(root, sizes).unwrap();
+    [parts.train.len(), parts.val.len(), parts.test.len()]
 }
 
 #[test]
 fn one_pair_is_split_in_three() {
     let folder = tempfile::tempdir().unwrap();
     pair(folder.path(), "t10k", 100, true);
-    let loaded = source(folder.path(), None).load().unwrap();
-    assert_eq!(sizes(&loaded), [80, 10, 10]);
-    assert!(matches!(&*loaded.images, Images::Memory { width: 3, height: 2, channels: 1, data } if data.len() == 600));
-    let loaded = source(folder.path(), Some([60, 30, 5].map(IntOrFloat::Int).to_vec())).load().unwrap();
-    assert_eq!(sizes(&loaded), [60, 30, 5]);
-    let error = source(folder.path(), Some([55_000, 5_000, 10_000].map(IntOrFloat::Int).to_vec())).load();
+    let loaded = source(folder.path()).load().unwrap();
+    assert!(matches!(&loaded.images, Images::Memory { width: 3, height: 2, channels: 1, data } if data.len() == 600));
+    assert_eq!(sizes(folder.path(), None), [80, 10, 10]);
+    assert_eq!(sizes(folder.path(), Some([60, 30, 5].map(IntOrFloat::Int).to_vec())), [60, 30, 5]);
+    let error = parts(folder.path(), Some([55_000, 5_000, 10_000].map(IntOrFloat::Int).to_vec()));
     assert!(error.err().unwrap().to_string().contains("asks for 70000 samples"));
 }
 
@@ -51,21 +56,20 @@ fn both_pairs_keep_the_official_test_part() {
     std::fs::create_dir_all(&raw).unwrap();
     pair(&raw, "train", 120, false);
     pair(&raw, "t10k", 20, true);
-    let loaded = source(folder.path(), None).load().unwrap();
-    assert_eq!(sizes(&loaded), [110, 10, 20]);
-    assert!(loaded.parts.test.iter().all(|&index| index >= 120));
+    assert_eq!(sizes(folder.path(), None), [110, 10, 20]);
+    assert!(parts(folder.path(), None).unwrap().test.iter().all(|&index| index >= 120));
     for split in [vec![0.8, 0.1, 0.1], vec![0.4, 0.05, 0.5]] {
         let split = split.into_iter().map(IntOrFloat::Float).collect();
-        assert_eq!(sizes(&source(folder.path(), Some(split)).load().unwrap()), [107, 13, 20]);
+        assert_eq!(sizes(folder.path(), Some(split)), [107, 13, 20]);
     }
     let split = Some([100, 10, 15].map(IntOrFloat::Int).to_vec());
-    assert_eq!(sizes(&source(folder.path(), split).load().unwrap()), [100, 10, 15]);
+    assert_eq!(sizes(folder.path(), split), [100, 10, 15]);
 }
 
 #[test]
 fn broken_folders_are_explained() {
     let folder = tempfile::tempdir().unwrap();
-    let message = |root: &Path| source(root, None).load().err().unwrap().to_string();
+    let message = |root: &Path| source(root).load().err().unwrap().to_string();
     assert!(message(&folder.path().join("no")).starts_with("there is no folder"));
     assert!(message(folder.path()).starts_with("no pair of idx files"));
     pair(folder.path(), "a", 10, false);
@@ -109,10 +113,10 @@ fn only_what_is_missing_is_fetched() {
             stream.write_all(&body).unwrap();
         }
     });
-    let source = source(folder.path(), None);
+    let source = source(folder.path());
     source.fetch(&[mirror], &["", "", &md5[0], &md5[1]]).unwrap();
     server.join().unwrap();
-    assert_eq!(sizes(&source.load().unwrap()), [110, 10, 20]);
+    assert_eq!(sizes(folder.path(), None), [110, 10, 20]);
     // Everything is there: nobody is asked.
     source.fetch(&[], &["", "", "", ""]).unwrap();
 }

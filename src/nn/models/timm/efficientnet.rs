@@ -189,13 +189,28 @@ fn reinitialize(path: &Path) {
     });
 }
 
-impl Module for EfficientNet {
-    fn forward(&self, input: &Tensor, train: bool) -> Tensor {
+impl EfficientNet {
+    /// The output of the last convolution.
+    fn last(&self, input: &Tensor, train: bool) -> Tensor {
         let mut x = self.stem.pass(input, true, train);
         for block in &self.blocks {
             x = block.forward(&x, train);
         }
-        let x = self.pool.forward(&self.head.pass(&x, true, train), train).flatten(1, -1);
+        self.head.pass(&x, true, train)
+    }
+}
+
+impl Module for EfficientNet {
+    fn has_map(&self) -> bool {
+        true
+    }
+
+    fn map(&self, input: &Tensor, train: bool) -> Option<Tensor> {
+        Some(self.last(input, train))
+    }
+
+    fn forward(&self, input: &Tensor, train: bool) -> Tensor {
+        let x = self.pool.forward(&self.last(input, train), train).flatten(1, -1);
         let x = self.dropout.forward(&x, train);
         self.classifier.as_ref().map_or_else(|| x.shallow_clone(), |classifier| classifier.forward(&x, train))
     }

@@ -150,8 +150,13 @@ fn family(name: &str) -> Option<Family> {
         .or_else(|| vit::Shape::named(name).map(Family::Vit))
 }
 
+/// Whether timm has a model of this name, and it is here.
+pub(super) fn is_known(name: &str) -> bool {
+    family(name).is_some()
+}
+
 /// Names that are often meant, for the nearest-name search.
-fn known() -> Vec<String> {
+pub(super) fn known() -> Vec<String> {
     let mut names: Vec<String> =
         ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"].map(String::from).into();
     names.extend(["wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d"].map(String::from));

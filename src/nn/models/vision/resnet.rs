@@ -319,12 +319,25 @@ impl ResNet {
     }
 }
 
-impl Module for ResNet {
-    fn forward(&self, input: &Tensor, train: bool) -> Tensor {
+impl ResNet {
+    /// The output of the last stage.
+    fn last(&self, input: &Tensor, train: bool) -> Tensor {
         let stages = self.body.stages(input, train);
-        let last = stages.last().map_or_else(|| input.shallow_clone(), Tensor::shallow_clone);
-        drop(stages);
-        let x = self.pool.forward(&last, train).flatten(1, -1);
+        stages.last().map_or_else(|| input.shallow_clone(), Tensor::shallow_clone)
+    }
+}
+
+impl Module for ResNet {
+    fn has_map(&self) -> bool {
+        true
+    }
+
+    fn map(&self, input: &Tensor, train: bool) -> Option<Tensor> {
+        Some(self.last(input, train))
+    }
+
+    fn forward(&self, input: &Tensor, train: bool) -> Tensor {
+        let x = self.pool.forward(&self.last(input, train), train).flatten(1, -1);
         let x = if self.dropout > 0.0 { x.dropout(self.dropout, train) } else { x };
         self.fc.as_ref().map_or_else(|| x.shallow_clone(), |fc| fc.forward(&x, train))
     }

@@ -1,13 +1,17 @@
 //! Mixing the samples of a batch: MixUp and CutMix, as torchvision and timm do them.
 //!
-//! Labels become a row of weights a sample, `[N, classes]` floats.
+//! Labels become a row of weights a sample, `[N, classes]` floats. Beside them fastai's ([`per_sample`]), and the time
+//! warp of signals ([`warp`]).
+
+pub mod per_sample;
+pub mod warp;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use tch::{Kind as Dtype, Tensor};
 
-use super::rng::Rng;
-use super::{Batch, Field};
+use crate::data::rng::Rng;
+use crate::data::{Batch, Field};
 use crate::error::{Error, Result};
 use crate::prelude::*;
 
@@ -380,4 +384,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add::<MixUp>();
     registry.add::<CutMix>();
     registry.add::<Mixup>();
+    registry.add::<per_sample::SampleMixUp>();
+    registry.add::<per_sample::SampleCutMix>();
+    registry.add::<warp::TimeWarp>();
 }

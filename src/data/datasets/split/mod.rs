@@ -1,10 +1,15 @@
 //! Splitting a data set into training, validation and test parts.
 
+mod rule;
+
 use std::collections::HashMap;
+use std::path::Path;
+
+pub use rule::{Sizes, SplitRule, Unsplit};
 
 use crate::data::rng::{Purpose, Rng};
 use crate::error::{Error, Result};
-use crate::registry::{Check, IntOrFloat};
+use crate::registry::{Check, IntOrFloat, OneOrMany};
 
 /// Indices of the samples of each part, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +31,17 @@ pub struct Parts {
 /// When the sizes ask for more samples than there are.
 pub fn split(labels: &[i64], sizes: &[IntOrFloat], seed: u64) -> Result<Parts> {
     let counts = counts(sizes, labels.len())?;
+    let mut rest = order(labels, seed).into_iter();
+    let [train, val, test] = counts.map(|count| {
+        let mut part: Vec<u32> = rest.by_ref().take(count).collect();
+        part.sort_unstable();
+        part
+    });
+    Ok(Parts { train, val, test })
+}
+
+/// All samples in a random order of which any stretch has all classes in proportion.
+fn order(labels: &[i64], seed: u64) -> Vec<u32> {
     // Each class in random order; sample j of n sits at (j + 0.5) / n of its class. Sorted by that, any stretch of
     // the list has all classes in proportion, and the counts are exact.
     let mut classes: HashMap<i64, Vec<u32>> = HashMap::new();
@@ -40,13 +56,7 @@ pub fn split(labels: &[i64], sizes: &[IntOrFloat], seed: u64) -> Result<Parts> {
         places.extend((0u32..).zip(indices).map(|(j, index)| ((f64::from(j) + 0.5) / n, rng.bits(), index)));
     }
     places.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    let mut rest = places.into_iter().map(|(_, _, index)| index);
-    let [train, val, test] = counts.map(|count| {
-        let mut part: Vec<u32> = rest.by_ref().take(count).collect();
-        part.sort_unstable();
-        part
-    });
-    Ok(Parts { train, val, test })
+    places.into_iter().map(|(_, _, index)| index).collect()
 }
 
 /// The sizes as numbers of samples.
@@ -82,6 +92,54 @@ fn in_words(sizes: &[IntOrFloat]) -> String {
         IntOrFloat::Float(share) => share.to_string(),
     });
     words.collect::<Vec<_>>().join(" + ")
+}
+
+/// The ids of an argument: a list, one text with commas, or the name of a file that holds them, by commas or lines.
+///
+/// # Errors
+/// When the file cannot be read, or no id is given.
+pub fn ids(argument: Option<&OneOrMany<String>>) -> Result<Option<Vec<String>>> {
+    let Some(argument) = argument else { return Ok(None) };
+    let apart = |text: &str| -> Vec<String> {
+        text.split([',', '\n', '\r']).map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+    };
+    let ids = match argument {
+        OneOrMany::Many(ids) => ids.clone(),
+        OneOrMany::One(text) if Path::new(text).is_file() => {
+            apart(&std::fs::read_to_string(text).map_err(|error| Error::io("read", Path::new(text), error))?)
+        }
+        OneOrMany::One(text) => apart(text),
+    };
+    if ids.is_empty() { Err(Error::request("a list of ids is empty")) } else { Ok(Some(ids)) }
+}
+
+/// Reports arguments that cannot be right whatever the data.
+pub fn check_arguments(
+    sizes: Option<&[IntOrFloat]>,
+    (folds, fold): (Option<u64>, Option<u64>),
+    chosen: bool,
+    cx: &mut Check,
+) {
+    if let Some(sizes) = sizes {
+        check(sizes, cx);
+    }
+    match (folds, fold) {
+        (None, None) => {}
+        (None, Some(_)) => {
+            cx.problem("fold", "`fold` says which of the folds is validated on, and `folds` is not given").help =
+                Some("set data.folds, for instance to 5".into());
+        }
+        (Some(0 | 1), _) => {
+            cx.problem("folds", "`folds` is 2 or more");
+        }
+        (Some(folds), Some(fold)) if fold >= folds => {
+            cx.problem("fold", format!("there are {folds} folds, numbered from 0: `fold` is {fold}"));
+        }
+        (Some(_), _) if chosen => {
+            cx.problem("folds", "`folds` choose the validation part, and so do `val_ids` and `test_ids`");
+        }
+        (Some(_), _) => {}
+    }
 }
 
 /// Reports sizes that cannot be right whatever the data.

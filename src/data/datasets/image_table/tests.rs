@@ -1,0 +1,103 @@
+use crate::data::datasets::testing::{batch, gray, module, problem, sizes};
+use crate::data::{LabelKind, Split};
+
+/// A folder with gray images a.png to d.png and a table; the text of a module of it.
+fn place(table: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for (value, name) in (0u8..).zip(["a", "b", "c", "d"]) {
+        gray(&folder.path().join(format!("{name}.png")), 2, 2, value * 10);
+        gray(&folder.path().join(format!("nir/{name}.png")), 2, 2, 100 + value * 10);
+    }
+    let path = folder.path().join("t.csv");
+    std::fs::write(&path, table).unwrap();
+    (folder, format!("_target_: runner.data.ImageTable\ntable: {}\nsplit_column: part\n", path.display()))
+}
+
+const PLAIN: &str = "path,label,part\na.png,x,train\nb.png,y,train\nc.png,x,val\nd.png,y,\n";
+
+#[test]
+fn one_class_each_and_parts_from_a_column() {
+    let (_folder, text) = place(PLAIN);
+    let set = module(&text).unwrap();
+    assert_eq!(sizes(set.as_ref()), [2, 1, 0]);
+    let facts = set.facts();
+    assert_eq!(
+        (facts.classes, facts.class_counts, facts.labels),
+        (vec!["x".into(), "y".into()], vec![1, 1], LabelKind::Single)
+    );
+    let loader = set.loader(Split::Val).unwrap().unwrap();
+    assert_eq!((loader.dataset.id(0).as_str(), loader.dataset.target_words(0)), ("c.png", "x".to_owned()));
+    let batch = batch(set.as_ref(), Split::Val);
+    assert_eq!(batch.input().unwrap().size(), [1, 3, 2, 2]);
+    assert_eq!(Vec::<i64>::try_from(batch.target().unwrap()).unwrap(), [0]);
+}
+
+#[test]
+fn sets_of_labels_and_merged_rows() {
+    let (_folder, text) = place("path,label,part\na.png,x;y,train\nb.png,,train\nc.png,y,val\nd.png,z;x,train\n");
+    let set = module(&format!("{text}label_separator: ';'\n")).unwrap();
+    let target = batch(set.as_ref(), Split::Val).target().unwrap().shallow_clone();
+    assert_eq!(target.size(), [1, 3]);
+    assert_eq!(Vec::<f32>::try_from(target.view(-1)).unwrap(), [0.0, 1.0, 0.0]);
+    assert_eq!(set.facts().labels, LabelKind::Multi);
+
+    let (_folder, text) = place("path,id,label,part\na.png,1,10,train\nb.png,2,9,train\na.png,1,2,train\n");
+    let twice = problem(&format!("{text}id_column: id\n"));
+    assert!(twice.contains("`1` stands in column `id` of lines 2 and 4; set data.merge_rows"), "{twice}");
+    let set = module(&format!("{text}id_column: id\nmerge_rows: true\n")).unwrap();
+    assert_eq!((sizes(set.as_ref())[0], set.facts().classes), (2, vec!["2".into(), "9".into(), "10".into()]));
+    let loader = set.loader(Split::Train).unwrap().unwrap();
+    assert_eq!((loader.dataset.id(0), loader.dataset.target_words(0)), ("1".into(), "2;10".into()));
+}
+
+#[test]
+fn columns_of_a_hierarchy() {
+    let (_folder, text) =
+        place("path,species,family,part\na.png,s1,f1,train\nb.png,s2,f1,train\nc.png,s3,f2,val\nd.png,s1,f1,train\n");
+    let set = module(&format!("{text}label_columns: [species, family]\n")).unwrap();
+    let facts = set.facts();
+    assert_eq!((facts.labels, facts.levels.len(), facts.levels[1].name.as_str()), (LabelKind::Levels, 2, "family"));
+    assert_eq!(facts.lineage, [[0, 0], [1, 0], [2, 1]]);
+    let target = batch(set.as_ref(), Split::Val).target().unwrap().shallow_clone();
+    assert_eq!((target.size(), Vec::<i64>::try_from(target.view(-1)).unwrap()), (vec![1, 2], vec![2, 1]));
+    let (_folder, text) = place("path,species,family,part\na.png,s,f1,train\nb.png,s,f2,train\n");
+    assert!(problem(&format!("{text}label_columns: [species, family]\n")).contains("line 3: `s` belongs elsewhere"));
+}
+
+#[test]
+fn files_are_stacked_and_numbers_are_targets() {
+    let (_folder, text) = place("id,y,lat,part\na,0.5,3,train\nb,1e2,4,train\nc,-1,5,val\n");
+    let args = "id_column: id\nvalue_columns: y\ncolumns: [lat]\nbands: [3, 0]\nfiles:\n  - {path: '{id}.png', mode: RGB}\n  - {path: 'nir/{id}.png', mode: L}\n";
+    let set = module(&format!("{text}{args}")).unwrap();
+    let batch = batch(set.as_ref(), Split::Val);
+    assert_eq!(batch.input().unwrap().size(), [1, 2, 2, 2]);
+    let corner = batch.input().unwrap().select(2, 0).select(2, 0).view(-1);
+    assert_eq!(Vec::<f32>::try_from(corner).unwrap(), [120.0f32 / 255.0, 20.0 / 255.0]);
+    assert_eq!(Vec::<f32>::try_from(batch.target().unwrap()).unwrap(), [-1.0]);
+    let loader = set.loader(Split::Train).unwrap().unwrap();
+    assert_eq!((loader.dataset.columns(), loader.dataset.row(1)), (&["lat".to_owned()][..], vec!["4".to_owned()]));
+    let (_folder, text) = place("id,y,lat,part\na,nan,3,train\n");
+    let error = problem(&format!("{text}{args}"));
+    assert!(error.contains("line 2: `nan` in column `y` is no finite number"), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_a_table_is_named() {
+    let (_folder, text) = place("path,label,part\na.png,x,train\nnone.png,y,train\n");
+    let error = problem(&text);
+    assert!(error.contains("1 of 2 rows name files that are not there") && error.contains("none.png"), "{error}");
+    let set = module(&format!("{text}missing_files: skip\n")).unwrap();
+    assert_eq!(sizes(set.as_ref())[0], 1);
+    let (_folder, text) = place("path,label,part\na.png,,train\n");
+    assert!(problem(&text).contains("line 2: the label is empty"));
+    let (_folder, text) = place("path,label,part\na.png,x,trian\n");
+    assert!(problem(&text).contains("line 2: `trian` is no part"));
+    let (_folder, text) = place("path,label,part\n");
+    assert!(problem(&text).contains("has no rows"));
+    let (_folder, text) = place("path,label,part\na.png,x,\n");
+    assert!(problem(&text).contains("the data has no samples"), "{}", problem(&text));
+    let (_folder, text) = place(PLAIN);
+    assert!(problem(&format!("{text}label_columns: klass\n")).contains("no column `klass`, which label_columns names"));
+    assert!(problem(&format!("{text}classes: [x]\n")).contains("the label `y` is not among `classes`"));
+    assert!(problem(&format!("{text}separator: '::'\n")).contains("`separator` is one character"));
+}
