@@ -33,10 +33,7 @@ fn run(case: &Value) -> Outcome {
 
 fn carry_out(case: &Value) -> Result<Outcome, Problems> {
     // A case of `found.jsonl` brings its tree along.
-    let own = match case["files"].as_object() {
-        Some(files) => Some(written(files)),
-        None => None,
-    };
+    let own = case["files"].as_object().map(written);
     let tree = match &own {
         Some(folder) => folder.path().to_owned(),
         None => corpus().join("trees").join(text(&case["tree"])),
