@@ -106,11 +106,12 @@ impl<'a> Conductor<'a> {
         let outcome = self.work();
         self.view.close();
         let written = self.write_table();
+        let optuna = if self.search.as_ref().is_some_and(Search::continues) { self.open_optuna() } else { Ok(()) };
         let report = super::report::write(&self.folder, &self.records, self.aim.as_ref());
-        outcome.and(written).and(report).map(|()| self.records)
+        outcome.and(written).and(optuna).and(report).map(|()| self.records)
     }
 
-    fn work(&mut self) -> Result<()> {
+    fn open_optuna(&mut self) -> Result<()> {
         if !self.objectives.is_empty() {
             let directions = match (&self.search, &self.aim) {
                 (Some(search), _) => search.settings.directions.clone(),
@@ -121,6 +122,11 @@ impl<'a> Conductor<'a> {
             let metrics = &self.objectives;
             self.optuna = Some(OptunaJournal::open(&self.folder, &self.study, metrics, &directions, records, search)?);
         }
+        Ok(())
+    }
+
+    fn work(&mut self) -> Result<()> {
+        self.open_optuna()?;
         self.harvest_all()?;
         let mut stopping = false;
         loop {
@@ -182,6 +188,13 @@ impl<'a> Conductor<'a> {
                 }
                 Ok(Some(number))
             }
+            Ask::Continue { number, steps } => {
+                let Some(trial) = self.trial(number) else { return Ok(None) };
+                let trial = Trial { state: TrialState::Running, steps, values: Vec::new(), ..trial };
+                let trial = serde_json::to_value(&trial).ok();
+                self.note(&Entry { trial, ..Entry::now(number, State::Asked) })?;
+                Ok(Some(number))
+            }
             Ask::Wait => Ok(None),
             Ask::Done(reason) => {
                 if let Some(reason) = reason {
@@ -199,8 +212,31 @@ impl<'a> Conductor<'a> {
 
     /// The jobs as the search sees them.
     fn trials(&self) -> Vec<Trial> {
-        let trial = |record: &Record| serde_json::from_value::<Trial>(record.trial.clone()?).ok();
-        self.records.iter().filter_map(trial).collect()
+        (0..self.records.len()).filter_map(|number| self.trial(number)).collect()
+    }
+
+    fn trial(&self, number: usize) -> Option<Trial> {
+        serde_json::from_value(self.records[number].trial.clone()?).ok()
+    }
+
+    /// Takes in what a running job has reported since the last look; gives the last step that was known before, and
+    /// whether something new has come.
+    fn listen(&mut self, number: usize, metric: &str) -> Option<(u64, bool)> {
+        let running = self.running.get_mut(&number)?;
+        let below = self.records[number].folder.clone()?;
+        let reports = running.follower.poll(&self.folder.join(below));
+        let mut trial = self.trial(number)?;
+        let before = trial.last_report().map_or(0, |(step, _)| step);
+        // A best-so-far metric is followed by what it is the best of.
+        let plain = metric.strip_suffix("_best").unwrap_or(metric);
+        let values = reports.iter().filter_map(|report| {
+            let value = report.values.get(plain).or_else(|| report.values.get(metric))?;
+            Some((report.epoch + 1, *value))
+        });
+        trial.intermediate.extend(values);
+        let is_new = trial.last_report().is_some_and(|(step, _)| step > before);
+        self.records[number].trial = serde_json::to_value(&trial).ok();
+        Some((before, is_new))
     }
 
     /// Hands what running jobs report to the search, and stops those that it gives up.
@@ -208,28 +244,23 @@ impl<'a> Conductor<'a> {
         let Some(metric) = self.objective().filter(|_| self.search.as_ref().is_some_and(Search::prunes)) else {
             return Ok(());
         };
+        let mut running: Vec<usize> = self.running.keys().copied().collect();
+        running.sort_unstable();
         let mut reported = Vec::new();
-        for (number, running) in &mut self.running {
-            let record = &mut self.records[*number];
-            let Some(below) = &record.folder else { continue };
-            let reports = running.follower.poll(&self.folder.join(below));
-            let values = reports.iter().filter_map(|report| Some((report.epoch + 1, *report.values.get(&metric)?)));
-            let Some(mut trial) = record.trial.clone().and_then(|trial| serde_json::from_value::<Trial>(trial).ok())
-            else {
-                continue;
-            };
-            let before = trial.intermediate.len();
-            trial.intermediate.extend(values);
-            if trial.intermediate.len() > before && running.asked_to_stop.is_none() {
-                reported.push(*number);
+        for number in running {
+            if let Some((before, true)) = self.listen(number, &metric) {
+                reported.push((number, before));
             }
-            record.trial = serde_json::to_value(&trial).ok();
         }
-        reported.sort_unstable();
+        if reported.is_empty() {
+            return Ok(());
+        }
         let trials = self.trials();
-        for number in reported {
-            let verdict = self.search.as_ref().and_then(|search| search.should_prune(&trials, number));
-            if let (Some(reason), Some(running)) = (verdict, self.running.get_mut(&number)) {
+        for (number, before) in reported {
+            let verdict = self.search.as_ref().and_then(|search| search.should_prune(&trials, number, before));
+            if let (Some(reason), Some(running)) = (verdict, self.running.get_mut(&number))
+                && running.asked_to_stop.is_none()
+            {
                 running.asked_to_stop = Some(reason);
                 self.launcher.stop(number, Stop::Gently)?;
             }
@@ -242,17 +273,33 @@ impl<'a> Conductor<'a> {
         let open: Vec<usize> = self.records.iter().filter(|r| !r.state.is_settled()).map(|r| r.number).collect();
         for number in open {
             let Some(folder) = &self.records[number].folder else { continue };
-            if let Ok(results) = Results::read(&self.folder.join(folder))
-                && results.status == "finished"
-            {
+            let Ok(results) = Results::read(&self.folder.join(folder)) else { continue };
+            if results.status == "finished" {
                 self.settle(number, State::Finished, &results, None)?;
+            } else if results.status == "interrupted"
+                && let Some(reason) = self.paused(number)
+            {
+                self.settle(number, State::Pruned, &results, Some(reason))?;
             }
         }
         Ok(())
     }
 
+    /// Why a job that has ended has paused by itself, if that is what it did.
+    fn paused(&mut self, number: usize) -> Option<String> {
+        let metric = self.objective()?;
+        let pause = self.trial(number)?.steps?;
+        if !self.running.contains_key(&number) {
+            self.running.insert(number, Running::default());
+            self.listen(number, &metric);
+            self.running.remove(&number);
+        }
+        let (step, value) = self.trial(number)?.last_report()?;
+        (step >= pause).then(|| format!("stopped after {step} epochs with {metric} {}", short(value)))
+    }
+
     fn start(&mut self, number: usize) -> Result<()> {
-        let mut overrides = self.records[number].overrides.clone();
+        let overrides = self.records[number].overrides.clone();
         let below = match self.program.folder(number, &overrides) {
             Ok(below) => below,
             Err(error) => {
@@ -261,11 +308,6 @@ impl<'a> Conductor<'a> {
             }
         };
         self.note(&Entry { folder: Some(below.clone()), ..Entry::now(number, State::Started) })?;
-        let trial = self.records[number].trial.clone().and_then(|trial| serde_json::from_value::<Trial>(trial).ok());
-        if let Some(earlier) = trial.and_then(|trial| trial.continues).and_then(|number| self.records.get(number)) {
-            let folder = self.folder.join(earlier.folder.as_deref().unwrap_or_default());
-            overrides.push(format!("ckpt_path='{}'", folder.join("checkpoints/last.ckpt").display()));
-        }
         let log = self.folder.join("logs").join(format!("{number}.log"));
         let job = Job {
             number,
@@ -273,6 +315,7 @@ impl<'a> Conductor<'a> {
             folder: self.folder.join(below),
             log: Some(log),
             share: super::launchers::Share::default(),
+            pause_after: self.trial(number).and_then(|trial| trial.steps),
         };
         self.view.started(&self.records, number);
         self.launcher.submit(job)?;
@@ -282,6 +325,11 @@ impl<'a> Conductor<'a> {
 
     fn take_in(&mut self, ended: Ended, stopping: bool) -> Result<()> {
         let Ended { number, exit } = ended;
+        if let Some(metric) = self.objective().filter(|_| self.search.is_some()) {
+            // What it said last may not have been read yet.
+            self.listen(number, &metric);
+        }
+        let paused = self.paused(number);
         let Some(Running { asked_to_stop, .. }) = self.running.remove(&number) else { return Ok(()) };
         let below = self.records[number].folder.clone().unwrap_or_default();
         let results = Results::read(&self.folder.join(&below));
@@ -290,7 +338,7 @@ impl<'a> Conductor<'a> {
         if status == "finished" {
             return self.settle(number, State::Finished, &results, None);
         }
-        if let Some(reason) = asked_to_stop {
+        if let Some(reason) = paused.filter(|_| status == "interrupted").or(asked_to_stop) {
             return self.settle(number, State::Pruned, &results, Some(reason));
         }
         if stopping {
@@ -326,8 +374,7 @@ impl<'a> Conductor<'a> {
     /// Completes what the search is to know of a job that has ended.
     fn tell(&self, entry: &mut Entry) {
         let Some(search) = &self.search else { return };
-        let trial = self.records[entry.job].trial.clone();
-        let Some(mut trial) = trial.and_then(|trial| serde_json::from_value::<Trial>(trial).ok()) else { return };
+        let Some(mut trial) = self.trial(entry.job) else { return };
         let value = |name: &String| entry.metrics.get(name).and_then(serde_json::Value::as_f64);
         let values: Option<Vec<f64>> = self.objectives.iter().map(value).collect();
         trial.state = match (entry.state, values) {
@@ -353,6 +400,8 @@ impl<'a> Conductor<'a> {
         self.journal.record(entry)?;
         self.records[entry.job].apply(entry);
         match &mut self.optuna {
+            // Optuna has no way back from "pruned": the file is written anew at the end.
+            Some(_) if entry.state == State::Pruned && self.search.as_ref().is_some_and(Search::continues) => Ok(()),
             Some(optuna) => optuna.follow(&self.records[entry.job], self.search.as_ref()),
             None => Ok(()),
         }

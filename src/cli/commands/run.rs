@@ -402,7 +402,7 @@ impl Claimed<'_> {
     fn add_defaults(&self, args: &TrainerArgs, callbacks: &mut Vec<Box<dyn Callback>>, cx: &mut Build) -> Result<()> {
         let has = |callbacks: &[Box<dyn Callback>], name: &str| callbacks.iter().any(|c| c.name().starts_with(name));
         if self.trains && !args.is_fast_dev_run() {
-            callbacks.push(Box::new(Reports));
+            callbacks.push(Box::new(Reports::until(self.composed.pause_after())));
         }
         if args.enable_checkpointing == Some(false) {
             callbacks.retain(|callback| !callback.name().starts_with("ModelCheckpoint"));
