@@ -41,8 +41,8 @@ pub struct Conductor<'a> {
     pub objectives: Vec<String>,
     /// What asks for jobs beyond those that are there, and stops those that do not look promising.
     pub search: Option<Search>,
-    /// What decides which job is shown as the best.
-    pub aim: Option<Aim>,
+    /// What decides which job is shown as the best, one an objective.
+    pub aims: Vec<Aim>,
     /// The study's name, for Optuna.
     pub study: String,
     /// Where jobs run.
@@ -83,7 +83,7 @@ impl<'a> Conductor<'a> {
             folder,
             objectives: Vec::new(),
             search: None,
-            aim: None,
+            aims: Vec::new(),
             study: "sweep".to_owned(),
             launcher,
             retries: 0,
@@ -107,17 +107,14 @@ impl<'a> Conductor<'a> {
         self.view.close();
         let written = self.write_table();
         let optuna = if self.search.as_ref().is_some_and(Search::continues) { self.open_optuna() } else { Ok(()) };
-        let report = super::report::write(&self.folder, &self.records, self.aim.as_ref());
+        let report = super::report::write(&self.folder, &self.records, &self.aims);
         outcome.and(written).and(optuna).and(report).map(|()| self.records)
     }
 
     fn open_optuna(&mut self) -> Result<()> {
         if !self.objectives.is_empty() {
-            let directions = match (&self.search, &self.aim) {
-                (Some(search), _) => search.settings.directions.clone(),
-                (None, Some(aim)) if aim.more => vec![Direction::Maximize],
-                (None, _) => vec![Direction::Minimize],
-            };
+            let direction = |aim: &Aim| if aim.more { Direction::Maximize } else { Direction::Minimize };
+            let directions: Vec<Direction> = self.aims.iter().map(direction).collect();
             let (records, search) = (&self.records, self.search.as_ref());
             let metrics = &self.objectives;
             self.optuna = Some(OptunaJournal::open(&self.folder, &self.study, metrics, &directions, records, search)?);
@@ -154,7 +151,7 @@ impl<'a> Conductor<'a> {
                 self.write_table()?;
             }
             self.prune()?;
-            let best = self.aim.as_ref().and_then(|aim| best_of(&self.records, aim));
+            let best = self.aims.first().and_then(|aim| best_of(&self.records, aim));
             let best = best.map(|(record, value)| format!("{} (#{})", short(value), record.number));
             let total = self.search.as_ref().and_then(Search::total).unwrap_or(0).max(self.records.len());
             self.view.tick(&self.records, total, best.as_deref(), self.objective().as_deref(), &self.folder);

@@ -18,6 +18,7 @@ mod loggers;
 mod parity;
 mod report;
 mod resume;
+mod search;
 mod slurm;
 mod sweep;
 mod tasks;
