@@ -136,8 +136,8 @@ impl Search {
 
     /// How many trials there will be, as far as it is known.
     pub fn total(&self) -> Option<usize> {
-        let own = self.sampler.total(&self.space).or_else(|| self.pruner.total());
-        match (self.settings.n_trials, own) {
+        let wanted = self.settings.n_trials.or_else(|| self.pruner.total());
+        match (wanted, self.sampler.total(&self.space)) {
             (Some(wanted), Some(own)) => Some(wanted.min(own)),
             (wanted, own) => wanted.or(own),
         }
