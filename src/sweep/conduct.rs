@@ -272,6 +272,7 @@ impl<'a> Conductor<'a> {
             let Some(folder) = &self.records[number].folder else { continue };
             let Ok(results) = Results::read(&self.folder.join(folder)) else { continue };
             if results.status == "finished" {
+                self.listen_once(number);
                 self.settle(number, State::Finished, &results, None)?;
             } else if results.status == "interrupted"
                 && let Some(reason) = self.paused(number)
@@ -282,15 +283,22 @@ impl<'a> Conductor<'a> {
         Ok(())
     }
 
-    /// Why a job that has ended has paused by itself, if that is what it did.
-    fn paused(&mut self, number: usize) -> Option<String> {
-        let metric = self.objective()?;
-        let pause = self.trial(number)?.steps?;
-        if !self.running.contains_key(&number) {
+    /// Takes in what a job reported that ended without the sweep.
+    fn listen_once(&mut self, number: usize) {
+        if let Some(metric) = self.objective()
+            && !self.running.contains_key(&number)
+        {
             self.running.insert(number, Running::default());
             self.listen(number, &metric);
             self.running.remove(&number);
         }
+    }
+
+    /// Why a job that has ended has paused by itself, if that is what it did.
+    fn paused(&mut self, number: usize) -> Option<String> {
+        let metric = self.objective()?;
+        let pause = self.trial(number)?.steps?;
+        self.listen_once(number);
         let (step, value) = self.trial(number)?.last_report()?;
         (step >= pause).then(|| format!("stopped after {step} epochs with {metric} {}", short(value)))
     }
