@@ -104,6 +104,8 @@ impl<'a> Conductor<'a> {
     /// When the journal cannot be written, or no job can be started: what has ended so far is safe.
     pub fn run(mut self) -> Result<Vec<Record>> {
         let outcome = self.work();
+        // Whatever could not be written: that the disk is full is the reason to tell.
+        let outcome = outcome.or_else(|error| self.room_on_disk().and(Err(error)));
         self.view.close();
         let written = self.write_table();
         let optuna = if self.search.as_ref().is_some_and(Search::continues) { self.open_optuna() } else { Ok(()) };
@@ -355,9 +357,23 @@ impl<'a> Conductor<'a> {
             self.view.note(&format!("job {number}: {reason}; it goes on from its last checkpoint"));
             return self.note(&Entry { reason: Some(reason), ..Entry::now(number, State::Killed) });
         }
+        // A job that found no room has not failed by itself.
+        self.room_on_disk()?;
         let own = results.reason.clone().filter(|_| status == "failed");
         let reason = own.unwrap_or_else(|| described(&exit, &self.folder.join("logs").join(format!("{number}.log"))));
         self.settle(number, State::Failed, &results, Some(reason))
+    }
+
+    /// Whether something can still be written into the sweep's folder.
+    fn room_on_disk(&self) -> Result<()> {
+        const PROBE: [u8; 65536] = [0; 65536];
+        let path = self.folder.join(".probe");
+        let written = std::fs::write(&path, PROBE);
+        let _ = std::fs::remove_file(&path);
+        written.map_err(|error| {
+            let help = "what has ended is safe: make room, then `runner resume` of the sweep's folder";
+            Error::io("write into", &self.folder, error).help(help)
+        })
     }
 
     /// Records how a job ended.

@@ -7,7 +7,7 @@ use crate::runner::{Place, json};
 use crate::sweep::{SMALL, table};
 
 /// A bowl over two parameters, with its least value 0.
-const BOWL: &str = "objective +objective=${eval:'(${data.batch_size}-30)**2/100+(${model.optimizer.lr}-0.01)**2*1000'} \
+const BOWL: &str = "objective +objective=\"${eval:'(${data.batch_size}-30)**2/100+(${model.optimizer.lr}-0.01)**2*1000'}\" \
                     data.batch_size=range(1,60) model.optimizer.lr=interval(0,0.1)";
 
 fn column(sweep: &Path, name: &str) -> Vec<String> {
@@ -229,7 +229,7 @@ fn several_objectives_have_a_front() {
 fn conditions_constraints_and_failed_trials() {
     let place = Place::new();
     place.ok(
-        "-m objective +objective=${eval:'${seed}+${data.batch_size}'} hydra/sweeper=random hydra.sweeper.n_trials=12 \
+        "-m objective +objective=\"${eval:'${seed}+${data.batch_size}'}\" hydra/sweeper=random hydra.sweeper.n_trials=12 \
          hydra.sweeper.constraints=['seed+data.batch_size<=30'] hydra.sweeper.conditions={model.optimizer.lr:'seed>=5'} \
          seed=range(1,9) data.batch_size=range(1,60) model.optimizer.lr=interval(0.1,0.2) hydra.sweep.dir=sweep",
     );
@@ -240,7 +240,7 @@ fn conditions_constraints_and_failed_trials() {
         assert_eq!(lr.is_some(), seed.unwrap() >= 5.0, "{seed:?} {lr:?}");
     }
     // 1/0 cannot be composed: the trial fails, the sampler is told, and the search goes on if it may.
-    let line = "-m objective +objective=${eval:'1/(${seed}-2)'} hydra/sweeper=tpe hydra/sweeper/sampler=grid seed=1,2,3";
+    let line = "-m objective +objective=\"${eval:'1/(${seed}-2)'}\" hydra/sweeper=tpe hydra/sweeper/sampler=grid seed=1,2,3";
     let call = place.run(&format!("{line} hydra.sweeper.max_failure_rate=1 hydra.sweep.dir=fails"));
     assert_eq!(call.code, 1, "{}", call.err);
     assert_eq!(column(&place.path().join("fails"), "status"), ["finished", "failed", "finished"]);

@@ -83,7 +83,7 @@ pub fn kill(signal: &str, process: u32) {
     let _ = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
 }
 
-pub const COMPUTE: &str = "objective +objective=${eval:'${data.batch_size}*${seed}'}";
+pub const COMPUTE: &str = "objective +objective=\"${eval:'${data.batch_size}*${seed}'}\"";
 
 #[test]
 fn jobs_run_side_by_side_and_the_journal_is_for_optuna_too() {
@@ -185,7 +185,7 @@ fn checkpoints_are_swept_over_by_a_glob_of_files() {
 #[test]
 fn a_search_asks_for_its_jobs_and_gives_up_what_fails() {
     let place = Place::new();
-    let line = "-m objective +objective=${eval:'(${data.batch_size}-30)**2'} hydra/sweeper=optuna hydra/sweeper/sampler=random hydra.sweeper.sampler.seed=1 hydra.sweeper.n_trials=6 hydra/launcher=local data.batch_size=range(1,60)";
+    let line = "-m objective +objective=\"${eval:'(${data.batch_size}-30)**2'}\" hydra/sweeper=optuna hydra/sweeper/sampler=random hydra.sweeper.sampler.seed=1 hydra.sweeper.n_trials=6 hydra/launcher=local data.batch_size=range(1,60)";
     place.ok(&format!("{line} hydra.sweep.dir=a"));
     place.ok(&format!("{line} hydra.sweep.dir=b"));
     let (a, b) = (table(&place.path().join("a")), table(&place.path().join("b")));
