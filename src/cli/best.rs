@@ -67,7 +67,8 @@ pub fn aims_of(folder: &Path) -> Result<Vec<Aim>> {
     }
     let mut directions = texts("hydra.sweeper.direction");
     // Ax says it with a truth value.
-    if let Some(Value::Bool(minimize)) = config.select("hydra.sweeper.ax_config.experiment.minimize").map(|n| &n.value) {
+    if let Some(Value::Bool(minimize)) = config.select("hydra.sweeper.ax_config.experiment.minimize").map(|n| &n.value)
+    {
         directions = vec![if *minimize { "minimize" } else { "maximize" }.to_owned()];
     }
     let of = |(i, metric): (usize, &String)| Aim::of(metric, directions.get(i).map(String::as_str));

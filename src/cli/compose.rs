@@ -252,7 +252,12 @@ impl Composed {
             let shown = crate::config::text::py_str(&Node::program(value.clone()));
             config.set_job(path, value.clone(), format!("{path}={shown}"));
         }
-        Composed { config, run_dir: self.run_dir.clone(), recorded_seed: self.recorded_seed, pause_after: self.pause_after }
+        Composed {
+            config,
+            run_dir: self.run_dir.clone(),
+            recorded_seed: self.recorded_seed,
+            pause_after: self.pause_after,
+        }
     }
 
     /// The folder that the run asks for, absolute; it may be taken.

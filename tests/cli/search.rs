@@ -12,7 +12,8 @@ const BOWL: &str = "objective +objective=\"${eval:'(${data.batch_size}-30)**2/10
 
 fn column(sweep: &Path, name: &str) -> Vec<String> {
     let rows = table(sweep);
-    let place = rows[0].iter().position(|header| header == name).unwrap_or_else(|| panic!("no {name} in {:?}", rows[0]));
+    let place =
+        rows[0].iter().position(|header| header == name).unwrap_or_else(|| panic!("no {name} in {:?}", rows[0]));
     rows[1..].iter().map(|row| row[place].clone()).collect()
 }
 
@@ -25,7 +26,8 @@ fn every_sampler_is_chosen_by_its_name_and_the_seed_decides() {
         let states = column(&place.path().join(name), "status");
         assert_eq!(states, ["finished"; 4], "{name}");
     }
-    let line = format!("-m {BOWL} hydra/sweeper=optuna hydra/sweeper/sampler=gp hydra.sweeper.sampler.n_startup_trials=3");
+    let line =
+        format!("-m {BOWL} hydra/sweeper=optuna hydra/sweeper/sampler=gp hydra.sweeper.sampler.n_startup_trials=3");
     let line = format!("{line} hydra.sweeper.n_trials=8 hydra/launcher=local hydra.launcher.n_jobs=2");
     for dir in ["one", "two"] {
         place.ok(&format!("{line} hydra.sweep.dir={dir}"));
@@ -172,7 +174,8 @@ fn hyperband_pauses_and_continues_jobs_as_if_nothing_had_been() {
     let sweep = place.path().join("sweep");
     assert_eq!(table(&sweep), table(&place.path().join("alone")), "what runs side by side changes nothing");
     let states = column(&sweep, "status");
-    let epochs = |job: usize| std::fs::read_to_string(sweep.join(format!("{job}/reports.jsonl"))).unwrap().lines().count();
+    let epochs =
+        |job: usize| std::fs::read_to_string(sweep.join(format!("{job}/reports.jsonl"))).unwrap().lines().count();
     let mut all: Vec<usize> = (0..4).map(epochs).collect();
     let winner = states.iter().position(|state| state == "finished").unwrap();
     assert_eq!(all[winner], 4);
@@ -220,7 +223,9 @@ fn several_objectives_have_a_front() {
     assert!(best.out.contains("the Pareto front:"), "{}", best.out);
     let page = std::fs::read_to_string(place.path().join("sweep/report.html")).unwrap();
     assert!(page.contains(r#""objectives":[{"metric":"val/loss","more":false},{"metric":"val/acc","more":true}]"#));
-    let call = place.run("-m train hydra/sweeper=gp hydra.sweeper.direction=[minimize,maximize] optimized_metric=[a,b] seed=range(1,9)");
+    let call = place.run(
+        "-m train hydra/sweeper=gp hydra.sweeper.direction=[minimize,maximize] optimized_metric=[a,b] seed=range(1,9)",
+    );
     assert_eq!(call.code, 2);
     assert!(call.err.contains("knows one objective"), "{}", call.err);
 }
@@ -235,12 +240,15 @@ fn conditions_constraints_and_failed_trials() {
     );
     let sweep = place.path().join("sweep");
     let numbers = |name: &str| column(&sweep, name).iter().map(|text| text.parse::<f64>().ok()).collect::<Vec<_>>();
-    for ((seed, batch), lr) in numbers("seed").into_iter().zip(numbers("data.batch_size")).zip(numbers("model.optimizer.lr")) {
+    for ((seed, batch), lr) in
+        numbers("seed").into_iter().zip(numbers("data.batch_size")).zip(numbers("model.optimizer.lr"))
+    {
         assert!(seed.unwrap() + batch.unwrap() <= 30.0);
         assert_eq!(lr.is_some(), seed.unwrap() >= 5.0, "{seed:?} {lr:?}");
     }
     // 1/0 cannot be composed: the trial fails, the sampler is told, and the search goes on if it may.
-    let line = "-m objective +objective=\"${eval:'1/(${seed}-2)'}\" hydra/sweeper=tpe hydra/sweeper/sampler=grid seed=1,2,3";
+    let line =
+        "-m objective +objective=\"${eval:'1/(${seed}-2)'}\" hydra/sweeper=tpe hydra/sweeper/sampler=grid seed=1,2,3";
     let call = place.run(&format!("{line} hydra.sweeper.max_failure_rate=1 hydra.sweep.dir=fails"));
     assert_eq!(call.code, 1, "{}", call.err);
     assert_eq!(column(&place.path().join("fails"), "status"), ["finished", "failed", "finished"]);

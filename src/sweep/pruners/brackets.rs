@@ -78,7 +78,9 @@ impl Pruner for Brackets {
             }
             let mut there: Vec<&Trial> = trials[first..planned].iter().collect();
             for (i, pause) in bracket.pauses.iter().enumerate() {
-                let came = |trial: &&Trial| is_over(trial) || trial.steps.is_none_or(|steps| steps > *pause) || trial.is_paused();
+                let came = |trial: &&Trial| {
+                    is_over(trial) || trial.steps.is_none_or(|steps| steps > *pause) || trial.is_paused()
+                };
                 if !there.iter().all(came) {
                     break;
                 }
@@ -116,16 +118,18 @@ mod tests {
         assert_eq!(brackets.brackets[0].pauses, [1, 3, 9, 27]);
         assert_eq!(brackets.brackets[3].pauses, [27]);
         assert_eq!(brackets.round(), 143);
-        assert_eq!((brackets.first_pause(80), brackets.first_pause(81), brackets.first_pause(142)), (Some(1), Some(3), None));
+        assert_eq!(
+            (brackets.first_pause(80), brackets.first_pause(81), brackets.first_pause(142)),
+            (Some(1), Some(3), None)
+        );
         assert_eq!(brackets.first_pause(143), Some(1));
     }
 
     #[test]
     fn the_best_go_on_when_all_have_come() {
         let halving = Brackets::new(1, 9, 3, Some(9));
-        let mut trials: Vec<Trial> = (0..9)
-            .map(|number| Trial { steps: Some(1), ..Trial::running(number, Params::new()) })
-            .collect();
+        let mut trials: Vec<Trial> =
+            (0..9).map(|number| Trial { steps: Some(1), ..Trial::running(number, Params::new()) }).collect();
         let next = |trials: &[Trial]| halving.next(trials, Direction::Minimize, Some(9));
         let pause = |trial: &mut Trial, step: u64, value: f64| {
             trial.intermediate.insert(step, value);

@@ -47,7 +47,10 @@ impl Pruner for Percentile {
         let bound = percentile(&others, self.percentile);
         (best > bound).then(|| {
             let (best, bound) = (direction.loss(best), direction.loss(bound));
-            format!("after step {step} its best, {best:.6}, was worse than that of the best {} % there, {bound:.6}", self.percentile)
+            format!(
+                "after step {step} its best, {best:.6}, was worse than that of the best {} % there, {bound:.6}",
+                self.percentile
+            )
         })
     }
 }
@@ -67,13 +70,8 @@ mod tests {
 
     #[test]
     fn what_is_worse_than_the_median_stops() {
-        let pruner = Percentile {
-            percentile: 50.0,
-            n_startup_trials: 2,
-            n_warmup_steps: 1,
-            interval_steps: 1,
-            n_min_trials: 1,
-        };
+        let pruner =
+            Percentile { percentile: 50.0, n_startup_trials: 2, n_warmup_steps: 1, interval_steps: 1, n_min_trials: 1 };
         let done = |number, at| trial(number, TrialState::Finished, &[(1, 9.0), (2, at)]);
         let judged = |reports: &[(u64, f64)]| {
             let trials = [done(0, 1.0), done(1, 2.0), done(2, 3.0), trial(3, TrialState::Running, reports)];

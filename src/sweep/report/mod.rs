@@ -69,8 +69,7 @@ pub fn write(folder: &Path, records: &[Record], aims: &[Aim]) -> Result<()> {
         finished.filter_map(|(record, settings)| Some((settings, value(record)?))).collect();
     let front: Vec<usize> =
         if aims.len() > 1 { front_of(records, aims).iter().map(|record| record.number).collect() } else { Vec::new() };
-    let objectives: Vec<Value> =
-        aims.iter().map(|aim| json!({ "metric": aim.metric, "more": aim.more })).collect();
+    let objectives: Vec<Value> = aims.iter().map(|aim| json!({ "metric": aim.metric, "more": aim.more })).collect();
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let data = json!({
         "title": format!("Sweep {name}"),

@@ -190,7 +190,11 @@ impl Sweeper for AxSweeper {
         }
         problems.or(())?;
         let given = definition.arguments.iter().cloned();
-        let own = Definition { arguments: arguments.into_iter().chain(given).collect(), described: Vec::new(), ..*definition };
+        let own = Definition {
+            arguments: arguments.into_iter().chain(given).collect(),
+            described: Vec::new(),
+            ..*definition
+        };
         let space = own.space(&Restrictions { conditions: None, constraints }, seed)?;
         let settings = SearchSettings {
             n_trials: Some(max_trials),
@@ -211,7 +215,16 @@ impl Sweeper for AxSweeper {
 /// A parameter in Ax's words as an override.
 fn described(key: &str, node: &Node) -> Result<Argument, Problem> {
     const KNOWN: [&str; 10] = [
-        "type", "bounds", "values", "value", "value_type", "parameter_type", "log_scale", "is_ordered", "name", "sort_values",
+        "type",
+        "bounds",
+        "values",
+        "value",
+        "value_type",
+        "parameter_type",
+        "log_scale",
+        "is_ordered",
+        "name",
+        "sort_values",
     ];
     let refuse = |message: String| Problem::new(message).from(&node.origin);
     for (name, value) in node.as_map().into_iter().flatten() {
@@ -253,7 +266,9 @@ fn described(key: &str, node: &Node) -> Result<Argument, Problem> {
             None => return Err(refuse(format!("the fixed parameter `{key}` needs a value"))),
         },
         _ => {
-            return Err(refuse(format!("the parameter `{key}` needs a type")).help("it is one of range, choice and fixed"));
+            return Err(
+                refuse(format!("the parameter `{key}` needs a type")).help("it is one of range, choice and fixed")
+            );
         }
     };
     let parsed = overrides::parse(&format!("{key}={text}"), 1)

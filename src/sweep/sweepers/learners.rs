@@ -7,9 +7,7 @@ use super::samplers::{Scope, no_functions, one, one_objective, ten, twenty_four,
 use super::{SamplerKind, SamplerPlan};
 use crate::config::Problem;
 use crate::prelude::*;
-use crate::sweep::samplers::{
-    CmaEs, CmaEsOptions, GaussianProcess, LatinHypercube, Nsga, Sampler, Shape, Sobol, Tpe,
-};
+use crate::sweep::samplers::{CmaEs, CmaEsOptions, GaussianProcess, LatinHypercube, Nsga, Sampler, Shape, Sobol, Tpe};
 use crate::sweep::space::{Domain, SearchSpace};
 use crate::sweep::trial::{ParamValue, Params};
 
@@ -251,7 +249,11 @@ fn start(space: &SearchSpace, x0: &IndexMap<String, Json>) -> Result<Params, Pro
             Domain::Int { .. } => ParamValue::Int(number as i64),
             Domain::Choice { .. } => return Err(refuse("has listed values")),
         };
-        if parameter.domain.contains(value) { Ok((key.clone(), value)) } else { Err(refuse("lies outside of its range")) }
+        if parameter.domain.contains(value) {
+            Ok((key.clone(), value))
+        } else {
+            Err(refuse("lies outside of its range"))
+        }
     };
     x0.iter().map(value).collect()
 }

@@ -19,8 +19,8 @@ use crate::registry::Registry;
 use crate::run::RunDir;
 use crate::sweep::launchers::{Launcher, LauncherSettings, Local, Processes, Slurm, Spawned};
 use crate::sweep::{
-    Aim, Conductor, Direction, Entry, Journal, Program, Record, Search, State, SweepLock, Table, best_of, front_of, replay,
-    report,
+    Aim, Conductor, Direction, Entry, Journal, Program, Record, Search, State, SweepLock, Table, best_of, front_of,
+    replay, report,
 };
 use crate::train::StopFlag;
 use definition::{Definition, OWN};

@@ -108,10 +108,15 @@ impl Sampler for CmaEs {
         let mut generations = std::mem::take(&mut self.generations);
         let judged: Vec<bool> = context.history.all().iter().map(|t| self.loss(t, context).is_some()).collect();
         let size = self.strategy.size;
-        generations.follow(context, |trial| judged[trial.number], size, |trials| {
-            self.learn(trials, context);
-            self.strategy.size
-        });
+        generations.follow(
+            context,
+            |trial| judged[trial.number],
+            size,
+            |trials| {
+                self.learn(trials, context);
+                self.strategy.size
+            },
+        );
         self.generations = generations;
         let mut random = context.random();
         if context.number < self.options.n_startup_trials {

@@ -47,9 +47,8 @@ impl Strategy {
         // Learning only the diagonal may be faster (Ros and Hansen, 2008).
         let faster = if diagonal { (dim + 2.0) / 3.0 } else { 1.0 };
         let (c_1, c_mu) = (c_1 * faster, (c_mu * faster).min(1.0 - c_1 * faster - 1e-8));
-        let most = (1.0 + c_1 / c_mu)
-            .min(1.0 + 2.0 * mu_eff_minus / (mu_eff + 2.0))
-            .min((1.0 - c_1 - c_mu) / (dim * c_mu));
+        let most =
+            (1.0 + c_1 / c_mu).min(1.0 + 2.0 * mu_eff_minus / (mu_eff + 2.0)).min((1.0 - c_1 - c_mu) / (dim * c_mu));
         let above: f64 = raw.iter().filter(|w| **w > 0.0).sum();
         let below: f64 = -raw.iter().filter(|w| **w < 0.0).sum::<f64>();
         let weights = raw.iter().map(|w| if *w >= 0.0 { w / above } else { w * most / below }).collect();
@@ -153,9 +152,8 @@ impl Strategy {
                     continue;
                 }
                 let spread: f64 = steps.iter().zip(&weights).map(|(y, w)| w * y[i] * y[j]).sum();
-                let value = keep * self.covariance[i][j]
-                    + self.c_1 * self.path_c[i] * self.path_c[j]
-                    + self.c_mu * spread;
+                let value =
+                    keep * self.covariance[i][j] + self.c_1 * self.path_c[i] * self.path_c[j] + self.c_mu * spread;
                 self.covariance[i][j] = value;
                 self.covariance[j][i] = value;
             }

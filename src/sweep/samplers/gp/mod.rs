@@ -233,7 +233,14 @@ mod tests {
             let n = float(params, "n");
             vec![(float(params, "lr").log10() + 2.0).powi(2) + (n - 6.0).abs() + if act == 1.0 { 0.0 } else { 2.0 }]
         };
-        let trials = run(&mut GaussianProcess { n_startup_trials: 8, deterministic: true }, &space, &[Direction::Minimize], 30, 1, loss);
+        let trials = run(
+            &mut GaussianProcess { n_startup_trials: 8, deterministic: true },
+            &space,
+            &[Direction::Minimize],
+            30,
+            1,
+            loss,
+        );
         let best = trials.iter().map(|trial| trial.values[0]).fold(f64::INFINITY, f64::min);
         assert!(best < 0.02, "{best}");
     }

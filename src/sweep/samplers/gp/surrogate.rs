@@ -128,7 +128,12 @@ impl Surrogate {
     }
 
     fn squared(&self, a: &[f64], b: &[f64]) -> f64 {
-        self.axes.iter().zip(&self.kernel.weights).zip(a.iter().zip(b)).map(|((x, w), (a, b))| w * square(*x, *a, *b)).sum()
+        self.axes
+            .iter()
+            .zip(&self.kernel.weights)
+            .zip(a.iter().zip(b))
+            .map(|((x, w), (a, b))| w * square(*x, *a, *b))
+            .sum()
     }
 
     fn covariances(&self, x: &[f64]) -> Vec<f64> {
@@ -158,7 +163,8 @@ impl Surrogate {
         let (mut mean_slope, mut deviation_slope) = (vec![0.0; n], vec![0.0; n]);
         for (i, (_, derivative)) in parts.iter().enumerate() {
             for d in (0..n).filter(|d| self.axes[*d] == Axis::Number) {
-                let by_x = self.kernel.variance * derivative * 2.0 * self.kernel.weights[d] * (x[d] - self.points[i][d]);
+                let by_x =
+                    self.kernel.variance * derivative * 2.0 * self.kernel.weights[d] * (x[d] - self.points[i][d]);
                 mean_slope[d] += by_x * self.alpha[i];
                 deviation_slope[d] -= by_x * w[i] / deviation;
             }
@@ -178,7 +184,10 @@ impl Pairs {
     fn new(axes: &[Axis], points: &[Vec<f64>]) -> Self {
         let n = points.len();
         let of = |d: usize| {
-            (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| square(axes[d], points[i][d], points[j][d])).collect()
+            (0..n)
+                .flat_map(|i| (0..i).map(move |j| (i, j)))
+                .map(|(i, j)| square(axes[d], points[i][d], points[j][d]))
+                .collect()
         };
         Pairs { n, squares: (0..axes.len()).map(of).collect() }
     }
@@ -273,7 +282,11 @@ mod tests {
                 pairs.loss(&moved, &y, 3).0
             };
             let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((gradient[i] - difference).abs() < 1e-5 * (1.0 + difference.abs()), "{i}: {} {difference}", gradient[i]);
+            assert!(
+                (gradient[i] - difference).abs() < 1e-5 * (1.0 + difference.abs()),
+                "{i}: {} {difference}",
+                gradient[i]
+            );
         }
         let process = Surrogate::with(&AXES, points, &y, Kernel::of_logarithms(&p, 3)).unwrap();
         let x = [0.4, 0.6, 1.0];

@@ -5,8 +5,18 @@
 pub fn warp(values: &[f64]) -> Vec<f64> {
     let finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let Some(worst) = finite.iter().copied().reduce(f64::max) else { return vec![0.0; values.len()] };
-    let values: Vec<f64> =
-        values.iter().map(|v| if v.is_finite() { *v } else if *v < 0.0 { finite.iter().copied().fold(worst, f64::min) } else { worst }).collect();
+    let values: Vec<f64> = values
+        .iter()
+        .map(|v| {
+            if v.is_finite() {
+                *v
+            } else if *v < 0.0 {
+                finite.iter().copied().fold(worst, f64::min)
+            } else {
+                worst
+            }
+        })
+        .collect();
     let mut sorted = values.clone();
     sorted.sort_by(f64::total_cmp);
     let (least, middle) = (sorted[0], sorted[sorted.len() / 2]);
