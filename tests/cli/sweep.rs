@@ -201,7 +201,7 @@ fn a_pipeline_tunes_trains_and_tests_and_does_nothing_twice() {
         "# @package _global_\noptimized_metric: val/loss\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 1,2\n",
     );
     let small = SMALL.replace("test=false", "");
-    let line = format!("pipeline pipeline.tune.overrides=[hparams_search=two,test=false] {small}");
+    let line = format!("pipeline pipeline.tune.overrides=['hparams_search=two','test=false'] {small}");
     let call = place.ok(&line);
     assert!(call.out.contains("tune: the best so far is #"), "{}", call.out);
     let dir = place.path().join("outputs/pipeline/pipeline");
@@ -211,7 +211,7 @@ fn a_pipeline_tunes_trains_and_tests_and_does_nothing_twice() {
     for stage in ["prepare", "tune", "train", "test"] {
         assert!(again.out.contains(&format!("{stage}: done already")), "{}", again.out);
     }
-    let other = place.ok(&format!("{line} pipeline.train.overrides=[trainer.max_epochs=2]"));
+    let other = place.ok(&format!("{line} pipeline.train.overrides=['trainer.max_epochs=2']"));
     assert!(other.out.contains("tune: done already") && !other.out.contains("train: done already"), "{}", other.out);
     assert!(dir.join("train_1").is_dir(), "what was there stays");
 }
