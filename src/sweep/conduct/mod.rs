@@ -290,7 +290,7 @@ impl<'a> Conductor<'a> {
 
     /// Whether something can still be written into the sweep's folder.
     fn room_on_disk(&self) -> Result<()> {
-        const PROBE: [u8; 65536] = [0; 65536];
+        static PROBE: [u8; 65536] = [0; 65536];
         let path = self.folder.join(".probe");
         let written = std::fs::write(&path, PROBE);
         let _ = std::fs::remove_file(&path);

@@ -135,9 +135,7 @@ mod tests {
             trial.intermediate.insert(step, value);
             trial.state = TrialState::Pruned;
         };
-        for i in 0..8 {
-            pause(&mut trials[i], 1, i as f64);
-        }
+        trials[..8].iter_mut().enumerate().for_each(|(i, trial)| pause(trial, 1, i as f64));
         assert_eq!(next(&trials), None, "one still runs");
         trials[8].state = TrialState::Failed;
         assert_eq!(next(&trials), Some((0, Some(3))));

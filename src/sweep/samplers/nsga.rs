@@ -117,13 +117,14 @@ fn crowding(points: &[Vec<f64>], ranks: &[usize]) -> Vec<f64> {
         let mut front: Vec<usize> = (0..points.len()).filter(|i| ranks[*i] == rank).collect();
         let axes = front.first().map_or(0, |i| points[*i].len());
         for axis in 0..axes {
-            front.sort_by(|&a, &b| points[a][axis].total_cmp(&points[b][axis]));
+            let at = |i: usize| points[i][axis];
+            front.sort_by(|&a, &b| at(a).total_cmp(&at(b)));
             let (Some(&first), Some(&last)) = (front.first(), front.last()) else { continue };
-            let width = points[last][axis] - points[first][axis];
+            let width = at(last) - at(first);
             distance[first] = f64::INFINITY;
             distance[last] = f64::INFINITY;
             for window in front.windows(3).filter(|_| width > 0.0) {
-                distance[window[1]] += (points[window[2]][axis] - points[window[0]][axis]) / width;
+                distance[window[1]] += (at(window[2]) - at(window[0])) / width;
             }
         }
     }
