@@ -116,19 +116,21 @@ fn crowding(points: &[Vec<f64>], ranks: &[usize]) -> Vec<f64> {
     for rank in 0..=ranks.iter().copied().max().unwrap_or(0) {
         let mut front: Vec<usize> = (0..points.len()).filter(|i| ranks[*i] == rank).collect();
         let axes = front.first().map_or(0, |i| points[*i].len());
-        for axis in 0..axes {
-            let at = |i: usize| points[i][axis];
-            front.sort_by(|&a, &b| at(a).total_cmp(&at(b)));
-            let (Some(&first), Some(&last)) = (front.first(), front.last()) else { continue };
-            let width = at(last) - at(first);
-            distance[first] = f64::INFINITY;
-            distance[last] = f64::INFINITY;
-            for window in front.windows(3).filter(|_| width > 0.0) {
-                distance[window[1]] += (at(window[2]) - at(window[0])) / width;
-            }
-        }
+        (0..axes).for_each(|axis| add_distances(&mut distance, &mut front, |i| points[i][axis]));
     }
     distance
+}
+
+/// Adds how far the neighbors of each point of a front lie apart along one axis.
+fn add_distances(distance: &mut [f64], front: &mut [usize], at: impl Fn(usize) -> f64) {
+    front.sort_by(|&a, &b| at(a).total_cmp(&at(b)));
+    let (Some(&first), Some(&last)) = (front.first(), front.last()) else { return };
+    let width = at(last) - at(first);
+    distance[first] = f64::INFINITY;
+    distance[last] = f64::INFINITY;
+    for window in front.windows(3).filter(|_| width > 0.0) {
+        distance[window[1]] += (at(window[2]) - at(window[0])) / width;
+    }
 }
 
 #[cfg(test)]
