@@ -96,7 +96,7 @@ print(json.dumps({
     let path = sweep.join("optuna.journal");
     let Some(read) = python::json_of(program, &[path.to_str().unwrap()]) else { return };
     assert_eq!(read["values"], serde_json::json!(values));
-    assert_eq!(read["states"], serde_json::json!(["COMPLETE"; 3]));
+    assert_eq!(read["states"], serde_json::json!(["COMPLETE", "COMPLETE", "COMPLETE"]));
     assert_eq!(read["direction"], "MAXIMIZE");
     assert_eq!(read["steps"], serde_json::json!([1, 1, 1]));
     let best = read["best"].as_u64().unwrap() as usize;
