@@ -11,6 +11,7 @@ use crate::config::{
     yaml,
 };
 use crate::error::{Error, Result};
+use crate::plan::layout;
 use crate::run::RunDir;
 
 /// A command line that is understood.
@@ -252,9 +253,10 @@ impl Composed {
         }
     }
 
-    /// The config as the job sees it, resolved, when its folder is `output_dir`.
+    /// The config as the job sees it, resolved, when its folder is `output_dir`; one that was written for another
+    /// program in runner's shape.
     pub fn resolve(&self, output_dir: &Path) -> Result<Node> {
-        Ok(self.located(output_dir).resolved()?)
+        Ok(layout::adopt(self.located(output_dir).resolved()?, output_dir)?)
     }
 
     /// Writes what a run that goes on has become: its config, and new overrides after those that it had.

@@ -72,11 +72,20 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
     let mut status = Status::Finished;
     if run.settings.train {
         run.event("fit", json!({}));
-        let outcome = run.trainer.fit(run.task.as_mut(), run.data.as_ref(), resume)?;
+        let outcome = run.trainer.fit(run.task.as_mut(), run.data.as_ref(), resume);
+        keep_best(run)?;
+        let outcome = outcome?;
         if let Some(why) = outcome.stopped {
             run.results.reason = Some(why);
         }
         status = outcome.status;
+    }
+    if run.settings.validate && status == Status::Finished && run.settings.train {
+        run.event("validate", json!({}));
+        if let Some(best) = run.trainer.best() {
+            checkpoints::load_into(run.task.params(), &best.path)?;
+        }
+        run.trainer.evaluate(run.task.as_mut(), run.data.as_ref(), Split::Val)?;
     }
     if run.settings.test && (status == Status::Finished || shows_what_there_is(run)) {
         run.event("test", json!({}));
@@ -98,6 +107,19 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
         return Err(Error::request("train=false and test=false leave nothing to do"));
     }
     Ok(status)
+}
+
+/// Leaves the best checkpoint under a second name, where the config asks for it, however the fit has ended.
+fn keep_best(run: &mut Run) -> Result<()> {
+    let (Some(copy), Some(best)) = (run.settings.best_checkpoint_copy.clone(), run.trainer.best()) else {
+        return Ok(());
+    };
+    run.trainer.settle_checkpoints()?;
+    if best.path.is_file() {
+        std::fs::copy(&best.path, &copy).map_err(|error| Error::io("write", &copy, error))?;
+        tracing::info!("the best checkpoint is also {}", shown(&copy));
+    }
+    Ok(())
 }
 
 /// After Ctrl-C in the fit the best weights so far are tested, if there are any; a second Ctrl-C ends at once. When

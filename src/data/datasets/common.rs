@@ -38,6 +38,8 @@ pub struct Common {
 pub struct Batching {
     /// Samples in a batch.
     pub batch_size: usize,
+    /// Samples in a batch of the test and of predictions, when it is another number.
+    pub test_batch_size: Option<usize>,
     /// Batch sizes that follow the number of training samples.
     pub auto: Option<AutoBatch>,
     /// Worker threads.
@@ -199,6 +201,9 @@ macro_rules! data_module {
             /// Samples in a batch.
             #[serde(default = "crate::data::datasets::common::batch_size")]
             batch_size: std::num::NonZeroUsize,
+            /// Samples in a batch of the test and of predictions; null: as many as in training.
+            #[serde(default)]
+            test_batch_size: Option<std::num::NonZeroUsize>,
             /// Threads that read ahead; 0 reads on the thread that trains.
             #[serde(default)]
             num_workers: usize,
@@ -276,6 +281,7 @@ macro_rules! data_module {
                 Ok(common::Common {
                     batching: common::Batching {
                         batch_size: self.batch_size.get(),
+                        test_batch_size: self.test_batch_size.map(std::num::NonZeroUsize::get),
                         auto: None,
                         num_workers: self.num_workers,
                         prefetch_factor: self.prefetch_factor.get(),

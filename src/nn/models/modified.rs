@@ -26,6 +26,9 @@ pub(super) struct ModifiedArgs {
     /// Outputs of the last layer, which is drawn anew.
     #[serde(default)]
     num_classes: Option<Count>,
+    /// Whether what the new last layer sees is flattened first, `[batch, …]` to `[batch, features]`.
+    #[serde(default)]
+    flatten: bool,
     /// Whether the last layer passes its input on, so that the network gives features.
     #[serde(default)]
     last_layer_to_identity: bool,
@@ -59,7 +62,7 @@ impl Component for ModifiedArgs {
                 modify::replace_first_layer(path, channels.0, self.keep_first_weights)?;
             }
             if let Some(classes) = self.num_classes {
-                modify::replace_last_layer(path, classes.0)?;
+                modify::replace_last_layer(path, classes.0, self.flatten)?;
             }
             if self.last_layer_to_identity {
                 modify::last_layer_to_identity(path)?;

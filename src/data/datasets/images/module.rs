@@ -289,7 +289,11 @@ impl DataModule for ImageModule {
     fn loader(&self, split: Split) -> Result<Option<Loader>> {
         let Some(dataset) = self.dataset(split)? else { return Ok(None) };
         let Some(loaded) = &self.loaded else { return Ok(None) };
-        let loader = self.common.batching.loader(Arc::new(dataset), loaded.batch_size, self.seed);
+        let own = match split {
+            Split::Test | Split::Predict => self.common.batching.test_batch_size,
+            Split::Train | Split::Val => None,
+        };
+        let loader = self.common.batching.loader(Arc::new(dataset), own.unwrap_or(loaded.batch_size), self.seed);
         let shuffle = split == Split::Train;
         Ok(Some(if shuffle {
             let sampler = loaded.sampler.clone();
@@ -311,7 +315,8 @@ impl DataModule for ImageModule {
         let dataset =
             ImageDataset::new(Arc::new(records), (0..count as u32).collect(), self.common.test.clone()).lenient();
         let batching = &self.common.batching;
-        Ok(Some(batching.loader(Arc::new(dataset), batching.batch_size, self.seed)))
+        let size = batching.test_batch_size.unwrap_or(batching.batch_size);
+        Ok(Some(batching.loader(Arc::new(dataset), size, self.seed)))
     }
 
     fn record(&self, run: &Path) -> Result<()> {
