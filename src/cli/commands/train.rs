@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use super::run::{GoOn, Run, Wanted, shown};
-use super::{checkpoints, tune};
+use super::{checkpoints, test_table, tune};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
 use crate::data::Split;
 use crate::error::{Error, Result};
+use crate::plan::layout;
 use crate::registry::Registry;
 use crate::run::Results;
 use crate::train::{Signal, Status};
@@ -17,6 +18,9 @@ pub const INTERRUPTED: i32 = 130;
 
 /// Runs the command; gives the exit code.
 pub fn train(composed: &Composed, registry: &Registry) -> Result<i32> {
+    if layout::asks_to_predict(&composed.resolve(&composed.run_dir()?)?) {
+        return test_table::predict(composed, registry);
+    }
     carry_out(composed, registry, None)
 }
 

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::split::SplitRule;
+use crate::config::{Node, Value};
 use crate::data::decode::MAX_PIXELS;
 use crate::data::mix::{BatchTransform, BatchTransformKind};
 use crate::data::sampler::SamplerSpec;
@@ -167,13 +168,34 @@ pub(super) fn cache_dir() -> PathBuf {
     ".cache/images".into()
 }
 
+/// Says so when a Normalize behind ToTensor has a mean that no value from 0 to 1 has: it was taken of 0…255.
+fn warn_of_scale(transforms: &Transforms) {
+    let mut scaled = false;
+    for slot in transforms {
+        let class = slot.target().and_then(|target| target.rsplit('.').next()).unwrap_or_default();
+        scaled |= class == "ToTensor";
+        let means = slot.node.get("mean").and_then(Node::as_list).unwrap_or_default();
+        let is_above = |mean: &Node| match mean.value {
+            Value::Int(value) => value > 1,
+            Value::Float(value) => value > 1.0,
+            _ => false,
+        };
+        if scaled && class == "Normalize" && means.iter().any(is_above) {
+            tracing::warn!("{}: a mean above 1, but ToTensor gives values from 0 to 1: divide it by 255", slot.path);
+        }
+    }
+}
+
 /// Builds the transforms of a split; `default` stands where none are given.
 ///
 /// # Errors
 /// When a transform cannot be built.
 pub fn pipeline(cx: &mut Build, given: &Option<Transforms>, default: impl FnOnce() -> Pipeline) -> Result<Pipeline> {
     match given {
-        Some(transforms) => Ok(Pipeline::new(cx.build_all(transforms)?)),
+        Some(transforms) => {
+            warn_of_scale(transforms);
+            Ok(Pipeline::new(cx.build_all(transforms)?))
+        }
         None => Ok(default()),
     }
 }

@@ -74,7 +74,8 @@ pub(super) fn adopt(mut config: Node, folder: &Path) -> Result<Node, Problems> {
     let data = data(Part::of(&config, "data", &root));
     let key = if config.get("optim").is_some() { "optim" } else { "optimizer" };
     let optim = Part::of(&config, key, &root);
-    let model = model(Part::of(&config, "model", &root), optim, asked, &mut problems);
+    let predicts = config.select("run.predict").and_then(Node::as_bool) == Some(true);
+    let model = model(Part::of(&config, "model", &root), optim, asked, predicts, &mut problems);
     let trainer = Made::component("lightning.pytorch.Trainer").and(Part::of(&config, "trainer", &root).rest());
     put(&mut config, "data", data);
     put(&mut config, "model", model);
@@ -116,7 +117,7 @@ fn data(mut part: Part) -> Node {
         .node()
 }
 
-fn model(mut model: Part, mut optim: Part, asked: Asked, problems: &mut Problems) -> Node {
+fn model(mut model: Part, mut optim: Part, asked: Asked, predicts: bool, problems: &mut Problems) -> Node {
     let net = net(&mut model, problems);
     let mut loss = Made::component(asked.loss());
     for of in [&mut optim, &mut model] {
@@ -125,7 +126,9 @@ fn model(mut model: Part, mut optim: Part, asked: Asked, problems: &mut Problems
     let metrics = learning::metrics(optim.take("metrics"), asked, problems);
     let (optimizer, scheduler) = learning::optimizers(optim, problems);
     let both = "{name}/{split}";
-    let log_names = Made::default().with("epoch", both).with("step", both);
+    let log_names = Made::default().with("epoch", both);
+    // The scores of a prediction are those of the whole set rather than means over its batches.
+    let log_names = if predicts { log_names } else { log_names.with("step", both) };
     let made = Made::component(asked.target()).with_made("net", net).with_made("loss", loss);
     made.moved("optimizer", optimizer)
         .moved("scheduler", scheduler)

@@ -41,7 +41,7 @@ pub(super) fn adopt(mut config: Node, folder: &Path) -> Result<Node, Problems> {
         put(&mut config, key, node);
     }
     if config.get("optimized_metric").is_none() {
-        put(&mut config, "optimized_metric", Node::program("best"));
+        put(&mut config, "optimized_metric", Node::program("best:epoch-val-loss"));
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::{DiskCache, ImageDataset, Images, Kept};
 use crate::data::datasets::common::{Cache, Common, FileOptions};
+use crate::data::mix::BatchTransform;
 use crate::data::datasets::split::{Parts, Unsplit, split};
 use crate::data::progress::Progress;
 use crate::data::sampler::Sampler;
@@ -149,6 +150,14 @@ pub trait Source: Send {
     /// # Errors
     /// When a part cannot be used: a label that occurs in no training sample.
     fn look_at(&self, _: &Records, _: &Parts) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes tables of its own about the samples into a run's folder.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn record(&self, _: &Records, _: &Parts, _: &Path) -> Result<()> {
         Ok(())
     }
 
@@ -298,7 +307,11 @@ impl DataModule for ImageModule {
         Ok(Some(if shuffle {
             let sampler = loaded.sampler.clone();
             let batching = &self.common.batching;
-            let batch_transforms = batching.transforms.clone();
+            let classes = self.facts.classes.len() as i64;
+            let for_classes = |transform: &Arc<dyn BatchTransform>| {
+                transform.for_classes(classes).unwrap_or_else(|| transform.clone())
+            };
+            let batch_transforms = batching.transforms.iter().map(for_classes).collect();
             Loader { shuffle, sampler, batch_transforms, drop_last: batching.drop_last, ..loader }
         } else {
             loader
@@ -324,6 +337,7 @@ impl DataModule for ImageModule {
         let Some(loaded) = &self.loaded else { return Ok(()) };
         let folder = record::folder(run)?;
         let (records, parts) = (&loaded.records, &loaded.parts);
+        self.source.record(records, parts, run)?;
         let all = [(Split::Train, &parts.train), (Split::Val, &parts.val), (Split::Test, &parts.test)];
         let rows = all.iter().flat_map(|(split, indices)| {
             indices.iter().map(|&index| {
