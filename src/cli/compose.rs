@@ -100,7 +100,9 @@ impl Request {
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
         let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command))
             .with_resolvers(self.resolvers.clone());
-        let parsed = overrides::parse_all(&self.overrides)?;
+        // Whether the config had the key or not: it names the checkpoint itself.
+        let force = |text: &String| if text.starts_with("ckpt_path=") { format!("++{text}") } else { text.clone() };
+        let parsed = overrides::parse_all(&self.overrides.iter().map(force).collect::<Vec<_>>())?;
         let config = composer.compose(Some(SAVED), &parsed)?;
         Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
     }

@@ -111,7 +111,8 @@ pub fn infer(request: &Request, registry: &Registry) -> Result<i32> {
     }
     sink.close()?;
     for (path, why) in &failed {
-        eprintln!("not read: {path}: {why}");
+        let why = if why.contains(path.as_str()) { why.clone() } else { format!("{path}: {why}") };
+        eprintln!("left out: {why}");
     }
     if count == 0 {
         return Err(Error::failed("none of the files could be read"));

@@ -91,6 +91,7 @@ impl Prepared {
     /// # Errors
     /// Everything that is wrong with the request; nothing has been created then.
     pub fn new(composed: &Composed, registry: &Registry, trains: bool) -> Result<Self> {
+        start_logging(None)?;
         let folder = composed.run_dir()?;
         let config = composed.resolve(&folder)?;
         let checked = Plan::check(&config, registry)?;

@@ -1,5 +1,8 @@
 //! malpolon's optimizers, schedules and metrics, by their short names or by a `callable`.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use super::made::{Made, Part};
 use super::malpolon::Asked;
 use crate::config::{Key, KeyPath, Map, Node, Problem, Problems, Value};
@@ -122,7 +125,10 @@ pub(super) fn metrics(node: Option<Node>, asked: Asked, problems: &mut Problems)
         let mut part = Part::new(node.as_map().cloned().unwrap_or_default(), path.key(name.clone()));
         let known = METRICS.contains(&text.as_str());
         if !known && !part.has("callable") {
-            tracing::warn!("the metric `{text}` is left out: it is none of {}, and names no callable", METRICS.join(", "));
+            let known = METRICS.join(", ");
+            if is_news(&format!("left out {text}")) {
+                tracing::warn!("the metric `{text}` is left out: it is none of {known}, and names no callable");
+            }
             continue;
         }
         let callable = target(&mut part, &text, &METRICS.map(|name| (name, name)), problems);
@@ -134,10 +140,18 @@ pub(super) fn metrics(node: Option<Node>, asked: Asked, problems: &mut Problems)
     }
     if made.is_empty() {
         let name = asked.metric();
-        tracing::info!("no metric is named: taking {name}");
+        if is_news(name) {
+            tracing::info!("no metric is named: taking {name}");
+        }
         made.insert(name.into(), Made::component(&format!("torchmetrics.{}", class_of(name))).node());
     }
     made
+}
+
+/// Whether this was not said before: a config is put into its shape more than once.
+fn is_news(what: &str) -> bool {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
 }
 
 /// The class of a function of torchmetrics: `classification.MulticlassF1Score` of `…multiclass_f1_score`.

@@ -55,6 +55,7 @@ fn data(mut part: Part) -> Node {
         .moved("path", part.take("label_hierarchy_file"))
         .with("separator", ";")
         .with("name_column", "speciesName")
+        .with("name", LEVELS[0])
         .with("levels", words(&LEVELS[1..]));
     let fraction = part.take("weighted_sampling_fraction");
     let weighted = part.take("weighted_sampling").and_then(|node| node.as_bool()).unwrap_or(false);
@@ -168,6 +169,12 @@ fn callbacks(config: &Node, lit: &mut Part, folder: &Path) -> Node {
 fn loggers(mut map: Map, folder: &Path) -> Node {
     for logger in map.values_mut() {
         within(logger, "save_dir", folder);
+        let is_wandb = logger.get("_target_").and_then(Node::as_str).is_some_and(|name| name.ends_with("WandbLogger"));
+        // An offline run holds the same; `wandb sync` uploads it.
+        if let Some(args) = logger.as_map_mut().filter(|_| is_wandb) {
+            args.insert("offline".into(), Node::program(true));
+            args.entry("save_dir".into()).or_insert_with(|| Node::program(folder.display().to_string()));
+        }
     }
     Node::program(map)
 }
