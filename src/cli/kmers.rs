@@ -46,11 +46,11 @@ impl Options {
     fn of(request: &Request) -> Result<Self> {
         let help = "runner convert FOLDER to=cgr out=DIR mapping=7mer_mapping.csv; sum=true adds up both strands";
         let typed = |key: &str| request.typed(key);
-        let needed = |key: &str| {
-            typed(key).ok_or_else(|| Error::request(format!("`runner convert` needs {key}=…")).help(help))
-        };
+        let needed =
+            |key: &str| typed(key).ok_or_else(|| Error::request(format!("`runner convert` needs {key}=…")).help(help));
         let known = ["to", "out", "mapping", "sum", "overwrite"];
-        let unknown = request.overrides.iter().filter_map(|text| text.split_once('=')).find(|(key, _)| !known.contains(key));
+        let unknown =
+            request.overrides.iter().filter_map(|text| text.split_once('=')).find(|(key, _)| !known.contains(key));
         if let Some((key, _)) = unknown {
             return Err(Error::request(format!("`runner convert` has no option `{key}`")).help(help));
         }
@@ -88,8 +88,7 @@ pub fn convert(request: &Request) -> Result<String> {
         return Err(Error::request(format!("there are no PNG files in {}", options.from.display())));
     }
     std::fs::create_dir_all(&options.out).map_err(|error| Error::io("make", &options.out, error))?;
-    let done: Vec<bool> =
-        pictures.par_iter().map(|path| one(path, &options, &cells)).collect::<Result<_>>()?;
+    let done: Vec<bool> = pictures.par_iter().map(|path| one(path, &options, &cells)).collect::<Result<_>>()?;
     let converted = done.iter().filter(|done| **done).count();
     let skipped = match done.len() - converted {
         0 => String::new(),

@@ -22,7 +22,13 @@ pub struct Label {
 
 impl Label {
     pub(super) fn new(name: &str, kind: &'static str) -> Self {
-        Label { name: name.to_owned(), kind, bypassed: AtomicBool::new(false), flattening: AtomicBool::new(false), averaging: AtomicBool::new(false) }
+        Label {
+            name: name.to_owned(),
+            kind,
+            bypassed: AtomicBool::new(false),
+            flattening: AtomicBool::new(false),
+            averaging: AtomicBool::new(false),
+        }
     }
 
     /// Whether the layer flattens its input first, `[batch, …]` to `[batch, features]`.

@@ -162,7 +162,8 @@ pub fn take_over(path: &Path, from: Option<&str>) -> Result<()> {
     let file = if folder.is_dir() {
         let found = places.iter().map(|place| folder.join(place)).find(|place| place.is_file());
         found.ok_or_else(|| {
-            Error::request(format!("there is no checkpoint in {from}")).help(format!("looked for {}", places.join(", ")))
+            Error::request(format!("there is no checkpoint in {from}"))
+                .help(format!("looked for {}", places.join(", ")))
         })?
     } else {
         folder.to_owned()

@@ -61,8 +61,7 @@ fn the_experiment_trains_validates_and_predicts() {
     let (_, scores) = table(&place.path().join("predicted/scores_test_dataset.csv"));
     assert_eq!(scores[0][0], "multiclass_accuracy");
     // Macro average: the mean over the classes that there are, those that are predicted alone counting as 0.
-    let predicted: std::collections::BTreeSet<&str> =
-        rows.iter().filter_map(|row| row[1].split(' ').next()).collect();
+    let predicted: std::collections::BTreeSet<&str> = rows.iter().filter_map(|row| row[1].split(' ').next()).collect();
     let all = right.keys().map(String::as_str).chain(predicted).collect::<std::collections::BTreeSet<_>>().len();
     let accuracy = right.values().map(|(hits, count)| hits / count).sum::<f64>() / all as f64;
     assert!((scores[0][1].parse::<f64>().unwrap() - accuracy).abs() < 1e-6, "{scores:?} {accuracy}");
@@ -141,10 +140,7 @@ fn errors_of_its_configs_are_named() {
             "optim.optimizer.sgd.scheduler.reduce_lr_on_plateau.lr_scheduler_config.monitor=nothing",
             "`nothing` is monitored",
         ),
-        (
-            "+optim.optimizer.sgd.scheduler.reduce_lr_on_plateau.lr_scheduler_config.often=1",
-            "often",
-        ),
+        ("+optim.optimizer.sgd.scheduler.reduce_lr_on_plateau.lr_scheduler_config.often=1", "often"),
         ("+optim.optimizer.adam.kwargs.lr=0.1", "one optimizer"),
         ("data.dataset_path=nowhere", "nowhere"),
         ("data.integrity=true", "MD5"),
@@ -172,7 +168,8 @@ fn optimizers_schedules_and_metrics_by_their_short_names() {
     place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler={cosine}"));
     let by_class = "{mine:{callable:lr_scheduler.ExponentialLR,kwargs:{gamma:0.9}}}";
     place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler={by_class}"));
-    let call = place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler=null +optim.metrics.odd.kwargs={{}}"));
+    let call =
+        place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler=null +optim.metrics.odd.kwargs={{}}"));
     assert!(call.err.contains("`odd` is left out"), "{}", call.err);
     let call = place.ok(&format!("{EXPERIMENT} {quick} ~optim.metrics"));
     assert!(call.err.contains("taking multiclass_accuracy"), "{}", call.err);

@@ -113,8 +113,9 @@ fn crc(bytes: &[u8]) -> u32 {
 pub fn cifar(folder: &Path, count: usize) {
     let folder = folder.join("cifar-10-batches-py");
     std::fs::create_dir_all(&folder).unwrap();
-    for (number, name) in
-        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"].iter().enumerate()
+    for (number, name) in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+        .iter()
+        .enumerate()
     {
         std::fs::write(folder.join(name), batch(number as u64, count)).unwrap();
     }

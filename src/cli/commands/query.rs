@@ -28,7 +28,8 @@ impl Query {
     pub fn table(&self, columns: &[String], known: Vec<Vec<String>>, rows: Rows) -> Rows {
         let at = |name: &str| rows.columns.iter().position(|column| column == name);
         let is_probability = |column: &String| column.starts_with("p_");
-        let (prediction, kind) = (at("prediction"), if self.threshold.is_some() { "Multilabel" } else { "Single label" });
+        let (prediction, kind) =
+            (at("prediction"), if self.threshold.is_some() { "Multilabel" } else { "Single label" });
         let mut header: Vec<String> = KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect();
         header.insert(4, "trained_model_path".into());
         header.push("prediction_type".into());

@@ -199,6 +199,11 @@ impl Run {
         composed.write_snapshot(&self.dir)
     }
 
+    /// The resolved config.
+    pub fn config(&self) -> &Node {
+        &self.resolved
+    }
+
     /// Records an event.
     pub fn event(&mut self, name: &str, details: serde_json::Value) {
         self.events.record(name, details);

@@ -6,6 +6,7 @@ use super::run::{GoOn, Run, Wanted, shown};
 use super::{checkpoints, test_table, tune};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
+use crate::config::{Node, Value};
 use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::plan::layout;
@@ -76,6 +77,7 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
     let mut status = Status::Finished;
     if run.settings.train {
         run.event("fit", json!({}));
+        describe(run)?;
         let outcome = run.trainer.fit(run.task.as_mut(), run.data.as_ref(), resume);
         keep_best(run)?;
         let outcome = outcome?;
@@ -111,6 +113,36 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
         return Err(Error::request("train=false and test=false leave nothing to do"));
     }
     Ok(status)
+}
+
+/// Says in the log what is trained with what on what.
+fn describe(run: &Run) -> Result<()> {
+    for part in ["model.net", "model.loss", "model.optimizer", "model.scheduler"] {
+        let Some(node) = run.config().select(part).filter(|node| !node.is_null()) else { continue };
+        tracing::info!("{}: {}", part.trim_start_matches("model."), called(node));
+    }
+    for split in [Split::Train, Split::Val, Split::Test] {
+        if let Some(loader) = run.data.loader(split)? {
+            let (samples, batches) = (loader.samples(), loader.batches());
+            tracing::info!("{} data: {samples} samples, {batches} batches of {}", split.name(), loader.batch_size);
+        }
+    }
+    Ok(())
+}
+
+/// A component as Python would write it: `SGD(lr=0.01, momentum=0.9)`.
+fn called(node: &Node) -> String {
+    match (&node.value, node.get("_target_").and_then(Node::as_str)) {
+        (Value::Map(map), target) => {
+            let args = map
+                .iter()
+                .filter(|(key, node)| !matches!(key.as_str(), Some("_target_" | "_partial_")) && !node.is_null());
+            let args = args.map(|(key, node)| format!("{key}={}", called(node))).collect::<Vec<_>>().join(", ");
+            format!("{}({args})", target.and_then(|target| target.rsplit('.').next()).unwrap_or("dict"))
+        }
+        (Value::List(list), _) => format!("[{}]", list.iter().map(called).collect::<Vec<_>>().join(", ")),
+        _ => crate::config::text::py_str(node),
+    }
 }
 
 /// Leaves the best checkpoint under a second name, where the config asks for it, however the fit has ended.

@@ -90,7 +90,8 @@ fn accuracies(features: &Matrix, targets: &[i64], layer: &Layer, counts: &[u64])
     for (sample, row) in features.rows().enumerate() {
         let products: Vec<f64> = layer.weight.rows().map(|weight| dot(row, weight)).collect();
         for (step, power) in powers.iter().enumerate() {
-            let score = |class: usize| products[class] / lengths[class].max(f64::MIN_POSITIVE).powf(*power) + layer.bias[class];
+            let score =
+                |class: usize| products[class] / lengths[class].max(f64::MIN_POSITIVE).powf(*power) + layer.bias[class];
             let mut best = (0, f64::NEG_INFINITY);
             for class in 0..products.len() {
                 let score = score(class);
@@ -155,8 +156,8 @@ fn single(bytes: &[u8]) -> Vec<f64> {
 
 /// What the checkpoint says about the data that it was trained on.
 fn facts(bytes: &[u8], file: &Path) -> Result<Value> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|error| Error::failed(format!("{}: {error}", file.display())))?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| Error::failed(format!("{}: {error}", file.display())))?;
     let text = metadata.metadata().as_ref().and_then(|map| map.get("facts").cloned());
     text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
         Error::request(format!("{} does not say on which data it was trained", file.display()))

@@ -136,7 +136,10 @@ pub fn label(
         let level = Level { name: "class".into(), classes: with_other(names, bundles) };
         return Ok(Labelled { targets: Targets::Classes(own), levels: vec![level], lineage: Vec::new() });
     };
-    let mut levels = vec![Level { name: hierarchy.name.clone().unwrap_or_else(|| hierarchy.name_column.clone()), classes: with_other(names, true) }];
+    let mut levels = vec![Level {
+        name: hierarchy.name.clone().unwrap_or_else(|| hierarchy.name_column.clone()),
+        classes: with_other(names, true),
+    }];
     for (place, name) in hierarchy.levels.iter().enumerate() {
         let names: BTreeSet<&String> = kept.iter().map(|&class| &known[&classes[class]][place]).collect();
         let classes = with_other(names.into_iter().cloned().collect(), true);

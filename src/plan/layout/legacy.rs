@@ -22,7 +22,13 @@ pub(super) fn trainer(mut part: Part) -> Map {
             && !unset.contains(&plain(&node).as_str())
         {
             // It meant something: the trainer says that it does not know it.
-            return Made::default().and(part.rest()).moved(name, Some(node)).node().as_map().cloned().unwrap_or_default();
+            return Made::default()
+                .and(part.rest())
+                .moved(name, Some(node))
+                .node()
+                .as_map()
+                .cloned()
+                .unwrap_or_default();
         }
     }
     let had_gpus = part.has("gpus");

@@ -93,21 +93,18 @@ fn model(mut model: Part, mut lit: Part, problems: &mut Problems) -> Node {
                     .help("its heads take the place of the last layer of one of these, efficientnet_b0 or resnet18"),
             );
         }
-        None => problems.push(
-            Problem::new("model.zoo_name names no model of torchvision").at(model.path().key("zoo_name")),
-        ),
+        None => {
+            problems.push(Problem::new("model.zoo_name names no model of torchvision").at(model.path().key("zoo_name")))
+        }
     }
     let origin = name.map(|node| node.origin).unwrap_or_else(crate::config::Origin::program);
-    let backbone = Made::default()
-        .moved("_target_", Some(Node::new(target, origin)))
-        .moved("weights", weights)
-        .and(model.rest());
+    let backbone =
+        Made::default().moved("_target_", Some(Node::new(target, origin))).moved("weights", weights).and(model.rest());
     let net = Made::component("runner.models.MultiHead").with_made("backbone", backbone);
     let scheduler = lit.take("scheduler");
     let interval = lit.take("scheduler_interval").filter(|node| node.as_str() != Some("None"));
-    let scheduler = scheduler.map(|scheduler| {
-        Made::default().moved("scheduler", Some(scheduler)).moved("interval", interval).node()
-    });
+    let scheduler = scheduler
+        .map(|scheduler| Made::default().moved("scheduler", Some(scheduler)).moved("interval", interval).node());
     let metrics = lit.take("metrics").map(metrics);
     for of_predict in ["prediction_output_path", "prediction_write_images"] {
         lit.take(of_predict);
@@ -183,7 +180,10 @@ fn loggers(mut map: Map, folder: &Path) -> Node {
 fn tuner() -> Node {
     let batch_size = Made::default().with("batch_arg_name", "data.batch_size");
     let learning_rate = Made::default().with("attr_name", "lit.optimizer.lr").with("min_lr", 1e-8).with("max_lr", 1.0);
-    Made::component("runner.tuner.Tuner").with_made("batch_size", batch_size).with_made("learning_rate", learning_rate).node()
+    Made::component("runner.tuner.Tuner")
+        .with_made("batch_size", batch_size)
+        .with_made("learning_rate", learning_rate)
+        .node()
 }
 
 fn number(node: &Node) -> Option<f64> {

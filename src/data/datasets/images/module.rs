@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::{DiskCache, ImageDataset, Images, Kept};
 use crate::data::datasets::common::{Cache, Common, FileOptions};
-use crate::data::mix::BatchTransform;
 use crate::data::datasets::split::{Parts, Unsplit, split};
+use crate::data::mix::BatchTransform;
 use crate::data::progress::Progress;
 use crate::data::sampler::Sampler;
 use crate::data::{DataContext, DataFacts, DataModule, Level, Loader, SampleKey, Split, Targets, record};
