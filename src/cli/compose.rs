@@ -1,7 +1,7 @@
 //! From the command line to a composed config: which command, which search path, which overrides.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::args::Args;
 use super::command::Command;
@@ -55,6 +55,7 @@ impl Request {
             Some(name) => name,
             None if self.command.evaluates() => "eval",
             None if self.command == Command::Pipeline => "pipeline",
+            None if chosen_outside().is_some() => chosen_outside().unwrap_or_default(),
             None => "train",
         }
     }
@@ -181,6 +182,12 @@ impl Request {
             resolvers: self.resolvers.clone(),
         }
     }
+}
+
+/// The primary config's name by the environment: `RUNNER_CONFIG_NAME=dev runner train`.
+fn chosen_outside() -> Option<&'static str> {
+    static NAME: OnceLock<Option<String>> = OnceLock::new();
+    NAME.get_or_init(|| std::env::var("RUNNER_CONFIG_NAME").ok().filter(|name| !name.is_empty())).as_deref()
 }
 
 fn facts(command: Command) -> Facts {

@@ -141,7 +141,6 @@ fn errors_of_its_configs_are_named() {
             "`nothing` is monitored",
         ),
         ("+optim.optimizer.sgd.scheduler.reduce_lr_on_plateau.lr_scheduler_config.often=1", "often"),
-        ("+optim.optimizer.adam.kwargs.lr=0.1", "one optimizer"),
         ("data.dataset_path=nowhere", "nowhere"),
         ("data.integrity=true", "MD5"),
     ] {

@@ -122,6 +122,10 @@ fn a_config_is_chosen_and_its_values_changed() {
     let shown = |line: &str| place.run(&format!("train --config-path config {line} --cfg job")).out;
     assert!(shown("--config-name default").contains("batch_size: 128"));
     assert!(shown("--config-name dev").contains("batch_size: 4\n"));
+    let mut command = place.command("train --config-path config --cfg job data.min_samples=7");
+    let output = command.env("RUNNER_CONFIG_NAME", "dev").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("batch_size: 4\n") && text.contains("min_samples: 7"), "{text}");
     let nested = shown("--config-name dev trainer.loggers.wandb.project=mine lit.loss_weights.0=10");
     assert!(nested.contains("project: mine") && nested.contains("- 10\n"), "{nested}");
     pictures::moths(place.path(), 32);

@@ -47,7 +47,7 @@ fn target(part: &mut Part, name: &str, known: &[(&str, &str)], problems: &mut Pr
     found
 }
 
-/// The optimizer and its schedule.
+/// The optimizer and its schedule; of several, one that holds them all.
 pub(super) fn optimizers(mut optim: Part, problems: &mut Problems) -> (Option<Node>, Option<Node>) {
     let several = optim.part("optimizer");
     let mut own = optim.rest();
@@ -84,14 +84,30 @@ pub(super) fn optimizers(mut optim: Part, problems: &mut Problems) -> (Option<No
         let optimizer = Made::default().moved("_target_", target).and(part.part("kwargs").rest()).and(part.rest());
         made.push((name, optimizer.node(), scheduler));
     }
-    if let [_, (second, ..), ..] = made.as_slice() {
-        problems.push(
-            Problem::new("one network is trained by one optimizer here, and several are named")
-                .at(path.key(second.clone()))
-                .help("keep one of them; parts of the network get rates of their own by model.param_groups"),
-        );
+    if made.len() < 2 {
+        return made.pop().map_or((None, None), |(_, optimizer, scheduler)| (Some(optimizer), scheduler));
     }
-    made.pop().map_or((None, None), |(_, optimizer, scheduler)| (Some(optimizer), scheduler))
+    several(made)
+}
+
+/// Several optimizers as one, their schedules as one: when those move on is what the first of them says.
+fn several(made: Vec<(Key, Node, Option<Node>)>) -> (Option<Node>, Option<Node>) {
+    let mut when = Map::default();
+    let (mut optimizers, mut schedules) = (Map::default(), Vec::new());
+    for (name, optimizer, schedule) in made {
+        optimizers.insert(name, optimizer);
+        let mut schedule =
+            Part::new(schedule.and_then(|node| node.as_map().cloned()).unwrap_or_default(), KeyPath::root());
+        schedules.push(schedule.take("scheduler").unwrap_or(Node::program(Value::Null)));
+        for (key, node) in schedule.rest() {
+            when.entry(key).or_insert(node);
+        }
+    }
+    let optimizer = Made::component("runner.optim.Several").with("optimizers", optimizers).node();
+    let has_schedule = schedules.iter().any(|schedule| !schedule.is_null());
+    let schedule = Made::component("runner.optim.SeveralSchedules").with("schedulers", schedules);
+    let schedule = has_schedule.then(|| Made::default().with_made("scheduler", schedule).and(when).node());
+    (Some(optimizer), schedule)
 }
 
 /// SGD with malpolon's defaults.
