@@ -87,11 +87,11 @@ pub(super) fn optimizers(mut optim: Part, problems: &mut Problems) -> (Option<No
     if made.len() < 2 {
         return made.pop().map_or((None, None), |(_, optimizer, scheduler)| (Some(optimizer), scheduler));
     }
-    several(made)
+    together(made)
 }
 
 /// Several optimizers as one, their schedules as one: when those move on is what the first of them says.
-fn several(made: Vec<(Key, Node, Option<Node>)>) -> (Option<Node>, Option<Node>) {
+fn together(made: Vec<(Key, Node, Option<Node>)>) -> (Option<Node>, Option<Node>) {
     let mut when = Map::default();
     let (mut optimizers, mut schedules) = (Map::default(), Vec::new());
     for (name, optimizer, schedule) in made {
