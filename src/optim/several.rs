@@ -187,8 +187,8 @@ impl Stateful for Schedules {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        let all = self.0.iter_mut().enumerate();
-        all.map(|(index, (_, scheduler))| scheduler.restore(&state.nested(&index.to_string()))).collect()
+        let mut all = self.0.iter_mut().enumerate();
+        all.try_for_each(|(index, (_, scheduler))| scheduler.restore(&state.nested(&index.to_string())))
     }
 }
 

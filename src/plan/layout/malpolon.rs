@@ -67,10 +67,7 @@ impl Asked {
 pub(super) fn adopt(mut config: Node, folder: &Path) -> Result<Node, Problems> {
     let mut problems = Problems::default();
     let root = KeyPath::root();
-    let asked = match Asked::of(&config) {
-        Ok(asked) => asked,
-        Err(problem) => return Err(problem.into()),
-    };
+    let asked = Asked::of(&config)?;
     let data = data(Part::of(&config, "data", &root));
     let key = if config.get("optim").is_some() { "optim" } else { "optimizer" };
     let optim = Part::of(&config, key, &root);
