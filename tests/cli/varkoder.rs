@@ -165,3 +165,36 @@ fn equal_seeds_give_equal_splits_and_weights() {
     let third = run("third", "seed=4");
     assert_ne!(first.0, third.0);
 }
+
+#[test]
+fn pictures_are_laid_out_in_the_other_way() {
+    let Some(root) = crate::runner::sample("varkoder") else { return };
+    let place = Place::new();
+    let line =
+        format!("convert {} mapping={}", root.join("examples").display(), root.join("7mer_mapping.csv").display());
+    let call = place.ok(&format!("{line} to=cgr out=cgr"));
+    assert!(call.out.contains("6 pictures converted to cgr, 3 are in that layout already"), "{}", call.out);
+    place.ok(&format!("{line} to=varKode out=varKode"));
+    let table = std::fs::read_to_string(root.join("7mer_mapping.csv")).unwrap();
+    let used: Vec<(u32, u32)> = table
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').skip(1).map(|number| number.parse().unwrap()).collect::<Vec<u32>>())
+        .map(|cell| (cell[0], 90 - cell[1]))
+        .collect();
+    for sample in ["Animalia_Cerambycidae_SRR15249224@00010000K", "Fungi_Amanitaceae_SRR15292413@00010000K"] {
+        let open = |path: std::path::PathBuf| image::open(path).unwrap().into_luma8();
+        let cgr = format!("{sample}+cgr+k7.png");
+        assert_eq!(open(place.path().join("cgr").join(&cgr)), open(root.join("examples").join(&cgr)));
+        let varkode = format!("{sample}+varKode+k7.png");
+        let (found, expected) =
+            (open(place.path().join("varKode").join(&varkode)), open(root.join("examples").join(&varkode)));
+        assert!(used.iter().all(|(x, y)| found.get_pixel(*x, *y) == expected.get_pixel(*x, *y)));
+    }
+    // The labels are kept: the converted pictures can be trained on.
+    let again = place.run(&format!("{line} to=cgr out=cgr"));
+    assert!(again.code == 2 && again.err.contains("overwrite=true"), "{}", again.err);
+    let bytes = std::fs::read(place.path().join("cgr/Animalia_Cerambycidae_SRR15249224@00010000K+cgr+k7.png")).unwrap();
+    let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(holds(b"varkoderKeywords\x0034667") && holds(b"varkoderMapping\0cgr"));
+}
