@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
+use indexmap::IndexMap;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
@@ -88,55 +89,79 @@ pub fn convert(request: &Request) -> Result<String> {
         return Err(Error::request(format!("there are no PNG files in {}", options.from.display())));
     }
     std::fs::create_dir_all(&options.out).map_err(|error| Error::io("make", &options.out, error))?;
-    let done: Vec<bool> = pictures.par_iter().map(|path| one(path, &options, &cells)).collect::<Result<_>>()?;
-    let converted = done.iter().filter(|done| **done).count();
-    let skipped = match done.len() - converted {
+    // One sample may lie there under its older and its newer name, which come to the same picture: the newer is taken.
+    let mut wanted: IndexMap<PathBuf, Picture> = IndexMap::new();
+    let mut skipped = 0;
+    for path in pictures {
+        match Picture::of(&path, &options, &cells)? {
+            Some((to, picture)) => {
+                wanted.insert(to, picture);
+            }
+            None => skipped += 1,
+        }
+    }
+    if let Some(to) = wanted.keys().find(|to| to.exists() && !options.overwrite) {
+        return Err(Error::request(format!("{} exists", to.display())).help("give another out=…, or overwrite=true"));
+    }
+    wanted.par_iter().try_for_each(|(to, picture)| picture.convert(to, &options, &cells))?;
+    let skipped = match skipped {
         0 => String::new(),
         skipped => format!(", {skipped} are in that layout already"),
     };
-    Ok(format!("{converted} pictures converted to {}{skipped}: {}", options.to.name(), options.out.display()))
+    Ok(format!("{} pictures converted to {}{skipped}: {}", wanted.len(), options.to.name(), options.out.display()))
 }
 
-/// Converts a picture, unless it has the wanted layout.
-fn one(path: &Path, options: &Options, cells: &Cells) -> Result<bool> {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let odd = |what: &str| Error::request(format!("{}: {what}", path.display()));
-    let (sample, rest) = stem.split_once('@').ok_or_else(|| odd("its name is no <sample>@<digits>K+<layout>+k<k>"))?;
-    let (amount, rest) = rest.split_once('+').ok_or_else(|| odd("its name does not say how long its k-mers are"))?;
-    let (layout, k) = match rest.split_once('+') {
-        Some(("cgr", k)) => (Layout::Cgr, k),
-        Some(("varKode", k)) => (Layout::VarKode, k),
-        Some((other, _)) => return Err(odd(&format!("there is no layout `{other}`"))),
-        None => (Layout::VarKode, rest),
-    };
-    if layout == options.to {
-        return Ok(false);
+/// A picture that is to be converted.
+struct Picture {
+    path: PathBuf,
+    layout: Layout,
+}
+
+impl Picture {
+    /// What a file's name says, and where the converted picture goes; `None` when it has the wanted layout.
+    fn of(path: &Path, options: &Options, cells: &Cells) -> Result<Option<(PathBuf, Self)>> {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let odd = |what: &str| Error::request(format!("{}: {what}", path.display()));
+        let (sample, rest) =
+            stem.split_once('@').ok_or_else(|| odd("its name is no <sample>@<digits>K+<layout>+k<k>"))?;
+        let (amount, rest) =
+            rest.split_once('+').ok_or_else(|| odd("its name does not say how long its k-mers are"))?;
+        let (layout, k) = match rest.split_once('+') {
+            Some(("cgr", k)) => (Layout::Cgr, k),
+            Some(("varKode", k)) => (Layout::VarKode, k),
+            Some((other, _)) => return Err(odd(&format!("there is no layout `{other}`"))),
+            None => (Layout::VarKode, rest),
+        };
+        if layout == options.to {
+            return Ok(None);
+        }
+        if k != format!("k{}", cells.k) {
+            return Err(odd(&format!("it shows {k}, and the table is of {}-mers", cells.k)));
+        }
+        let to = options.out.join(format!("{sample}@{amount}+{}+{k}.png", options.to.name()));
+        Ok(Some((to, Picture { path: path.to_owned(), layout })))
     }
-    if k != format!("k{}", cells.k) {
-        return Err(odd(&format!("it shows {k}, and the table is of {}-mers", cells.k)));
+
+    fn convert(&self, to: &Path, options: &Options, cells: &Cells) -> Result<()> {
+        let odd = |what: &str| Error::request(format!("{}: {what}", self.path.display()));
+        let picture = image::open(&self.path).map_err(|error| odd(&error.to_string()))?.into_luma8();
+        let side = if self.layout == Layout::Cgr { 1 << cells.k } else { cells.side };
+        if picture.dimensions() != (side, side) {
+            let (width, height) = picture.dimensions();
+            return Err(odd(&format!("it has {width}x{height} pixels, and this layout {side}x{side}")));
+        }
+        let new = match options.to {
+            Layout::Cgr => cells.to_cgr(&picture, options.sum),
+            Layout::VarKode => cells.to_varkode(&picture),
+        };
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        new.write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| odd(&error.to_string()))?;
+        let mut texts: Vec<(String, String)> = png_text::read(&self.path)?.into_iter().collect();
+        texts.retain(|(key, _)| key != "varkoderMapping");
+        texts.push(("varkoderMapping".into(), options.to.name().into()));
+        texts.sort();
+        crate::run::write_atomic(to, &png_text::with_texts(bytes.get_ref(), &texts))
     }
-    let to = options.out.join(format!("{sample}@{amount}+{}+{k}.png", options.to.name()));
-    if to.exists() && !options.overwrite {
-        return Err(Error::request(format!("{} exists", to.display())).help("give another out=…, or overwrite=true"));
-    }
-    let picture = image::open(path).map_err(|error| odd(&error.to_string()))?.into_luma8();
-    let side = if layout == Layout::Cgr { 1 << cells.k } else { cells.side };
-    if picture.dimensions() != (side, side) {
-        let (width, height) = picture.dimensions();
-        return Err(odd(&format!("it has {width}x{height} pixels, and this layout {side}x{side}")));
-    }
-    let new = match options.to {
-        Layout::Cgr => cells.to_cgr(&picture, options.sum),
-        Layout::VarKode => cells.to_varkode(&picture),
-    };
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    new.write_to(&mut bytes, image::ImageFormat::Png).map_err(|error| odd(&error.to_string()))?;
-    let mut texts: Vec<(String, String)> = png_text::read(path)?.into_iter().collect();
-    texts.retain(|(key, _)| key != "varkoderMapping");
-    texts.push(("varkoderMapping".into(), options.to.name().into()));
-    texts.sort();
-    let bytes = png_text::with_texts(bytes.get_ref(), &texts);
-    crate::run::write_atomic(&to, &bytes).map(|()| true)
 }
 
 /// Where the k-mers of one length lie in both layouts.
