@@ -103,6 +103,7 @@ pub fn convert(request: &Request) -> Result<String> {
     if let Some(to) = wanted.keys().find(|to| to.exists() && !options.overwrite) {
         return Err(Error::request(format!("{} exists", to.display())).help("give another out=…, or overwrite=true"));
     }
+    let wanted: Vec<(PathBuf, Picture)> = wanted.into_iter().collect();
     wanted.par_iter().try_for_each(|(to, picture)| picture.convert(to, &options, &cells))?;
     let skipped = match skipped {
         0 => String::new(),
