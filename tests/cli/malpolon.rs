@@ -133,7 +133,10 @@ fn errors_of_its_configs_are_named() {
         ("+model.modifiers.change_middle_layer.num=3", "change_last_layer_to_identity"),
         ("optim.optimizer.sgd=null", "says nothing about itself"),
         ("+optim.optimizer.gibberish.kwargs.lr=0.1 ~optim.optimizer.sgd", "`gibberish` is none of the names"),
-        ("optim.optimizer.sgd.scheduler={gibberish:{kwargs:{}}}", "`gibberish` is none of the names"),
+        (
+            "~optim.optimizer.sgd.scheduler +optim.optimizer.sgd.scheduler.gibberish.kwargs.gamma=0.1",
+            "`gibberish` is none of the names",
+        ),
         ("+optim.optimizer.sgd.kwargs.gibberish=1", "gibberish"),
         ("+optim.optimizer.sgd.scheduler.reduce_lr_on_plateau.kwargs.gibberish=1", "gibberish"),
         (
@@ -162,11 +165,29 @@ fn optimizers_schedules_and_metrics_by_their_short_names() {
         let line = format!("{EXPERIMENT} {quick} ~optim.optimizer.sgd +optim.optimizer.{name}.kwargs.lr=0.001");
         place.ok(&line);
     }
-    place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler={{step_lr:{{kwargs:{{step_size:1}}}}}}"));
-    let cosine = "{cosine_annealing_lr:{kwargs:{T_max:4},lr_scheduler_config:{interval:step}}}";
-    place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler={cosine}"));
-    let by_class = "{mine:{callable:lr_scheduler.ExponentialLR,kwargs:{gamma:0.9}}}";
-    place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler={by_class}"));
+    for schedule in [
+        "{step_lr:{kwargs:{step_size:1}}}",
+        "{cosine_annealing_lr:{kwargs:{T_max:4},lr_scheduler_config:{interval:step}}}",
+        "{mine:{callable:lr_scheduler.ExponentialLR,kwargs:{gamma:0.9}}}",
+    ] {
+        let other = format!("~optim.optimizer.sgd.scheduler +optim.optimizer.sgd.scheduler={schedule}");
+        place.ok(&format!("{EXPERIMENT} {quick} {other}"));
+    }
+    // Two optimizers of the same weights, the second with a schedule of its own.
+    place.ok(&format!(
+        "{EXPERIMENT} trainer.max_epochs=2 trainer.limit_train_batches=1 trainer.limit_val_batches=1 \
+         optim.optimizer.sgd.scheduler=null +optim.optimizer.adam.kwargs.lr=0.001 \
+         +optim.optimizer.adam.scheduler={{step_lr:{{kwargs:{{step_size:1,gamma:0.5}}}}}} hydra.run.dir=two"
+    ));
+    let (header, rows) = table(&place.path().join("two/metrics.csv"));
+    let rates = |name: &str| -> [String; 2] {
+        let column = header.iter().position(|column| column == name).unwrap_or_else(|| panic!("{name} in {header:?}"));
+        let mut rates = rows.iter().map(|row| row[column].clone()).filter(|cell| !cell.is_empty());
+        let first = rates.next().unwrap_or_default();
+        [first.clone(), rates.next_back().unwrap_or(first)]
+    };
+    assert_eq!(rates("lr-Several/pg1"), ["0.01", "0.01"]);
+    assert_eq!(rates("lr-Several/pg2"), ["0.001", "0.0005"]);
     let call =
         place.ok(&format!("{EXPERIMENT} {quick} optim.optimizer.sgd.scheduler=null +optim.metrics.odd.kwargs={{}}"));
     assert!(call.err.contains("`odd` is left out"), "{}", call.err);
