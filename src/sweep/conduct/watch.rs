@@ -25,8 +25,7 @@ impl Conductor<'_> {
         let reports = running.follower.poll(&self.folder.join(below));
         let mut trial = self.trial(number)?;
         let before = trial.last_report().map_or(0, |(step, _)| step);
-        // A best-so-far metric is followed by what it is the best of.
-        let plain = metric.strip_suffix("_best").unwrap_or(metric);
+        let plain = followed(metric);
         let values = reports.iter().filter_map(|report| {
             let value = report.values.get(plain).or_else(|| report.values.get(metric))?;
             Some((report.epoch + 1, *value))
@@ -85,4 +84,11 @@ impl Conductor<'_> {
         let (step, value) = self.trial(number)?.last_report()?;
         (step >= pause).then(|| format!("stopped after {step} epochs with {metric} {}", short(value)))
     }
+}
+
+/// What a run reports each epoch of a metric: of a best-so-far one (`val/acc_best`, `best:val/loss`) what it is the
+/// best of.
+pub fn followed(metric: &str) -> &str {
+    let metric = metric.strip_prefix("best:").unwrap_or(metric);
+    metric.strip_suffix("_best").unwrap_or(metric)
 }

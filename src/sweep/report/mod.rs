@@ -106,7 +106,7 @@ fn link(folder: &Path, record: &Record) -> Option<String> {
 /// The metric by epoch. A best-so-far metric has the curve that its name without `_best` has.
 fn curve(folder: &Path, record: &Record, aim: Option<&Aim>) -> Vec<(u64, f64)> {
     let (Some(aim), Some(below)) = (aim, &record.folder) else { return Vec::new() };
-    let plain = aim.metric.strip_suffix("_best").unwrap_or(&aim.metric);
+    let plain = super::conduct::followed(&aim.metric);
     let mut points = std::collections::BTreeMap::new();
     for report in read_all(&folder.join(below)) {
         // An epoch that was done again after a resume counts as it was done last.
