@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::config::{Key, KeyPath, Map, Node, Problem, Problems, Value};
 use crate::data::DataModuleKind;
-use crate::registry::{Kind, KindInfo, Registry, Slot, SlotRef, extract, suggest};
+use crate::registry::{Kind, KindInfo, OneOrMany, Registry, Slot, SlotRef, extract, suggest};
 use crate::train::tune::TunerKind;
 use crate::train::{CallbackKind, LoggerKind, TaskKind, TrainerKind};
 
@@ -56,9 +56,9 @@ pub struct Settings {
     /// The checkpoint to go on from or to evaluate: a path.
     #[serde(default)]
     pub ckpt_path: Option<String>,
-    /// The metric that a sweep optimizes.
+    /// The metric that a sweep optimizes, or several.
     #[serde(default)]
-    pub optimized_metric: Option<String>,
+    pub optimized_metric: Option<OneOrMany<String>>,
     /// The run's name.
     #[serde(default)]
     pub task_name: Option<String>,
