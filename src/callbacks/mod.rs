@@ -6,6 +6,7 @@ mod checkpoint;
 mod device_stats;
 mod duration;
 mod early_stopping;
+mod epoch_table;
 mod filename;
 mod fine_tune;
 mod finetuning;
@@ -27,6 +28,7 @@ pub use summary::ModelSummary;
 pub fn register(registry: &mut Registry) {
     registry.add::<checkpoint::ModelCheckpoint>();
     registry.add::<early_stopping::EarlyStoppingArgs>();
+    registry.add::<epoch_table::EpochTable>();
     registry.add::<fine_tune::FineTune>();
     registry.add::<lr_monitor::LearningRateMonitor>();
     registry.add::<progress::ProgressBar>();

@@ -1,7 +1,7 @@
 //! From the command line to a composed config: which command, which search path, which overrides.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::args::Args;
 use super::command::Command;
@@ -11,6 +11,7 @@ use crate::config::{
     yaml,
 };
 use crate::error::{Error, Result};
+use crate::plan::layout;
 use crate::run::RunDir;
 
 /// A command line that is understood.
@@ -54,6 +55,7 @@ impl Request {
             Some(name) => name,
             None if self.command.evaluates() => "eval",
             None if self.command == Command::Pipeline => "pipeline",
+            None if chosen_outside().is_some() => chosen_outside().unwrap_or_default(),
             None => "train",
         }
     }
@@ -99,7 +101,9 @@ impl Request {
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
         let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command))
             .with_resolvers(self.resolvers.clone());
-        let parsed = overrides::parse_all(&self.overrides)?;
+        // Whether the config had the key or not: it names the checkpoint itself.
+        let force = |text: &String| if text.starts_with("ckpt_path=") { format!("++{text}") } else { text.clone() };
+        let parsed = overrides::parse_all(&self.overrides.iter().map(force).collect::<Vec<_>>())?;
         let config = composer.compose(Some(SAVED), &parsed)?;
         Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
     }
@@ -180,6 +184,12 @@ impl Request {
     }
 }
 
+/// The primary config's name by the environment: `RUNNER_CONFIG_NAME=dev runner train`.
+fn chosen_outside() -> Option<&'static str> {
+    static NAME: OnceLock<Option<String>> = OnceLock::new();
+    NAME.get_or_init(|| std::env::var("RUNNER_CONFIG_NAME").ok().filter(|name| !name.is_empty())).as_deref()
+}
+
 fn facts(command: Command) -> Facts {
     // What only looks at a config shows it as a training run would see it.
     let own = command.evaluates() || command == Command::Tune;
@@ -252,9 +262,10 @@ impl Composed {
         }
     }
 
-    /// The config as the job sees it, resolved, when its folder is `output_dir`.
+    /// The config as the job sees it, resolved, when its folder is `output_dir`; one that was written for another
+    /// program in runner's shape.
     pub fn resolve(&self, output_dir: &Path) -> Result<Node> {
-        Ok(self.located(output_dir).resolved()?)
+        Ok(layout::adopt(self.located(output_dir).resolved()?, output_dir)?)
     }
 
     /// Writes what a run that goes on has become: its config, and new overrides after those that it had.

@@ -309,8 +309,16 @@ impl<'a> Conductor<'a> {
 
     /// Records how a job ended.
     fn settle(&mut self, number: usize, state: State, results: &Results, reason: Option<String>) -> Result<()> {
+        let mut metrics = results.metrics.clone();
+        // `best:val/loss` is the score of the best checkpoint rather than the last value.
+        for name in &self.objectives {
+            let is_best = name.strip_prefix("best:").is_some_and(|monitor| results.monitor.as_deref() == Some(monitor));
+            if let (true, Some(best)) = (is_best, &results.best) {
+                metrics.insert(name.clone(), best.clone());
+            }
+        }
         let mut entry = Entry {
-            metrics: results.metrics.clone(),
+            metrics,
             duration_s: Some(results.duration_s),
             reason: reason.or_else(|| results.reason.clone()),
             ..Entry::now(number, state)

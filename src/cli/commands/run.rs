@@ -91,6 +91,7 @@ impl Prepared {
     /// # Errors
     /// Everything that is wrong with the request; nothing has been created then.
     pub fn new(composed: &Composed, registry: &Registry, trains: bool) -> Result<Self> {
+        start_logging(None)?;
         let folder = composed.run_dir()?;
         let config = composed.resolve(&folder)?;
         let checked = Plan::check(&config, registry)?;
@@ -196,6 +197,11 @@ impl Run {
             }
         }
         composed.write_snapshot(&self.dir)
+    }
+
+    /// The resolved config.
+    pub fn config(&self) -> &Node {
+        &self.resolved
     }
 
     /// Records an event.
