@@ -201,7 +201,7 @@ impl Trainer {
         if self.progress.batch == 0 {
             self.log.clear();
             task.on_epoch_start(Split::Train);
-            self.hook(task, |callback, cx| callback.on_train_epoch_start(cx))?;
+            self.start_hook(task, |callback, cx| callback.on_train_epoch_start(cx))?;
         } else {
             self.hook(task, |callback, cx| callback.on_train_epoch_resume(cx))?;
             // A checkpoint saved between a batch and the validation after it resumes with that validation.
