@@ -16,5 +16,6 @@ pub mod runs;
 pub mod schema;
 pub mod stage;
 pub mod sweep;
+pub mod sync;
 pub mod train;
 pub mod tune;

@@ -80,7 +80,7 @@ impl Trainer {
         }
         let before = Before::of(task, self.device)?;
         let callbacks = std::mem::take(&mut self.callbacks);
-        let loggers = std::mem::replace(&mut self.loggers, Loggers::start(Vec::new()));
+        let loggers = std::mem::replace(&mut self.loggers, Loggers::start(Vec::new(), None));
         let log = std::mem::take(&mut self.log);
         let metrics = std::mem::take(&mut self.metrics);
         let progress = std::mem::take(&mut self.progress);
