@@ -197,7 +197,7 @@ fn table_of(path: &Path) -> Option<Table> {
     for row in &mut table.rows {
         for (cell, is_number) in row.iter_mut().zip(&table.numbers) {
             if let (true, Ok(value)) = (*is_number && cell.contains('.'), cell.parse()) {
-                *cell = super::page::number(value);
+                *cell = if (1e-3..=1.0).contains(&value) { format!("{value:.4}") } else { super::page::number(value) };
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 /// How many of the worst samples are kept.
-const WORST: usize = 36;
+const WORST: usize = 24;
 
 /// How often each class was taken for which, at one level.
 #[derive(Clone, Debug, PartialEq)]

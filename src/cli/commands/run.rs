@@ -8,7 +8,7 @@ use serde_json::json;
 use tch::Device;
 
 use super::checkpoints;
-use crate::callbacks::{ModelCheckpoint, ModelSummary, ProgressBar, Reports};
+use crate::callbacks::{ModelCheckpoint, ModelSummary, ProgressBar, Reports, Timeline};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
 use crate::cli::evaluation::Pass;
@@ -435,6 +435,7 @@ impl Claimed<'_> {
         let has = |callbacks: &[Box<dyn Callback>], name: &str| callbacks.iter().any(|c| c.name().starts_with(name));
         if self.trains && !args.is_fast_dev_run() {
             callbacks.push(Box::new(Reports));
+            callbacks.push(Box::<Timeline>::default());
         }
         if args.enable_checkpointing == Some(false) {
             callbacks.retain(|callback| !callback.name().starts_with("ModelCheckpoint"));
