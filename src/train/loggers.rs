@@ -188,7 +188,7 @@ impl Watched {
             Ok(Err(error)) => {
                 self.failures += 1;
                 if self.failures == 1 {
-                    tracing::warn!("{}: {error}; training goes on", self.logger.name());
+                    tracing::warn!("{}: {error}", self.logger.name());
                 }
             }
             Err(_) => {

@@ -280,11 +280,9 @@ impl Logger for Mlflow {
             && !sending.finish()
         {
             drop(outbox);
-            let folder = self.folder.display();
-            return Err(crate::error::Error::failed(format!(
-                "the server is away; what it has not got waits in {folder}"
-            ))
-            .help("when it is back: runner sync FOLDER"));
+            let place = self.folder.parent().unwrap_or(&self.folder).display();
+            return Err(crate::error::Error::failed("the server is away; what it has not got is kept")
+                .help(format!("when it is back: runner sync {place}")));
         }
         let _ = std::fs::remove_dir_all(self.folder.join(FILES));
         Ok(())

@@ -77,7 +77,12 @@
       this.controls();
       this.live = html("p", { class: "hidden", "aria-live": "polite" }, figure);
       this.tip = html("div", { class: "tip", hidden: "" }, this.plot);
-      new ResizeObserver(() => this.draw()).observe(this.plot);
+      this.drawn = 0; // the width it was drawn for
+      new ResizeObserver(() => {
+        if (this.plot.clientWidth === this.drawn) return;
+        this.drawn = this.plot.clientWidth;
+        requestAnimationFrame(() => this.draw());
+      }).observe(this.plot);
     }
 
     controls() {
