@@ -117,8 +117,11 @@ mod tests {
             1
         }
         fn sample(&self, _: SampleKey) -> Result<Sample> {
-            let count = Tensor::arange(self.0.iter().product::<i64>(), (Kind::Float, tch::Device::Cpu)).view(self.0);
-            let input = if self.1 == Kind::Uint8 { (count * 0 + 9).to_kind(Kind::Uint8) } else { count - 3.0 };
+            let options = (self.1, tch::Device::Cpu);
+            let input = match self.1 {
+                Kind::Uint8 => Tensor::full(self.0, 9, options),
+                _ => Tensor::arange(self.0.iter().product::<i64>(), options).view(self.0) - 3.0,
+            };
             Ok(Sample::pair(input, Tensor::from(0)))
         }
     }
