@@ -216,7 +216,7 @@ with open(os.path.join(run, "csv/version_0/metrics.csv")) as file:
     table = list(csv.DictReader(file))
 with open(os.path.join(run, "metrics.jsonl")) as file:
     lines = [json.loads(line) for line in file]
-events = EventAccumulator(os.path.join(run, "tensorboard/version_0"), size_guidance={"scalars": 0, "images": 0})
+events = EventAccumulator(os.path.join(run, "tensorboard/version_0"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
 events.Reload()
 folders = glob.glob(os.path.join(run, "wandb", "offline-run-*"))
 assert len(folders) == 1, folders
@@ -237,10 +237,11 @@ def steps(name):
         [event.step for event in events.Scalars(name)],
         [row["trainer/global_step"] for row in rows if name in row],
     ]
+text = events.Tensors("test/per_class/text_summary")[0].tensor_proto.string_val[0].decode()
 images = [[image.width > 100 for image in events.Images(tag)] for tag in sorted(events.Tags()["images"])]
 shown = sorted({key.rsplit("/", 1)[0] for row in rows for key in row if key.endswith("/_type")})
 print(json.dumps({"rate": steps("lr-AdamW"), "val": steps("val/loss"), "test": steps("test/loss"), "exits": exits,
-                  "tags": sorted(events.Tags()["images"]), "images": images, "shown": shown}))
+                  "tags": sorted(events.Tags()["images"]), "images": images, "shown": shown, "text": text.splitlines()[0]}))
 "#;
 
 #[test]
@@ -268,8 +269,9 @@ fn killed_and_resumed_every_logger_has_every_point_once() {
     let validated: Vec<u64> = (1..=9).map(|n| n * 20 - 1).collect();
     assert_eq!(read["val"], json!([validated, validated, validated, validated]));
     assert_eq!((&read["test"], &read["exits"]), (&json!([[179], [179], [179], [179]]), &json!([0])));
-    let drawn = json!(["test/confusion_matrix", "test/worst_predictions"]);
-    assert_eq!((&read["tags"], &read["shown"]), (&drawn, &drawn));
+    assert_eq!(read["tags"], json!(["test/confusion_matrix", "test/worst_predictions"]));
+    assert_eq!(read["shown"], json!(["test/confusion_matrix", "test/per_class", "test/worst_predictions"]));
+    assert_eq!(read["text"], "| class | samples | precision | recall | F1 |");
     assert_eq!(read["images"], json!([[true], [true]]));
 }
 

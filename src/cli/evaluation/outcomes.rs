@@ -55,7 +55,11 @@ impl Pass<'_> {
         let scores = level.by_class().into_iter().enumerate().map(|(class, [hits, false_alarms, misses])| {
             (level.class(class), Scores { hits, false_alarms, misses })
         });
-        super::write_classes(&folder.join(format!("per_class{ending}.csv")), scores)?;
+        let scores: Vec<(String, Scores)> = scores.collect();
+        if !self.loggers.is_empty() && scores.len() <= MOST_DRAWN {
+            self.loggers.text(self.at, self.name(&format!("per_class{ending}")), markdown(&scores));
+        }
+        super::write_classes(&folder.join(format!("per_class{ending}.csv")), scores.into_iter())?;
         let Counts::Pairs(pairs) = &level.counts else { return Ok(()) };
         write_confused(&folder.join(format!("confused_pairs{ending}.csv")), confused(level, pairs), PAIRS)?;
         let used: BTreeSet<usize> = pairs.keys().flat_map(|(truth, prediction)| [*truth, *prediction]).collect();
@@ -100,8 +104,23 @@ impl Pass<'_> {
     fn show(&self, name: &str, picture: image::RgbImage) {
         let (width, height) = picture.dimensions();
         let image = Image { width, height, rgb: picture.into_raw() };
-        self.loggers.image(self.at, format!("{}/{name}", self.split.name()), image);
+        self.loggers.image(self.at, self.name(name), image);
     }
+
+    fn name(&self, what: &str) -> String {
+        format!("{}/{what}", self.split.name())
+    }
+}
+
+/// The numbers by class as a table that TensorBoard shows.
+fn markdown(scores: &[(String, Scores)]) -> String {
+    let mut text = "| class | samples | precision | recall | F1 |\n|---|--:|--:|--:|--:|\n".to_owned();
+    for (name, scores) in scores {
+        let name = name.replace('|', "\\|");
+        let [precision, recall, f1] = [scores.precision(), scores.recall(), scores.f1()];
+        text += &format!("| {name} | {} | {precision:.4} | {recall:.4} | {f1:.4} |\n", scores.support());
+    }
+    text
 }
 
 /// The mistakes, the most frequent first: truth, prediction, how often, and as a share of the truth's samples.
