@@ -1,5 +1,7 @@
 //! The page of a run, and the list of runs.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::runner::{Place, json};
@@ -7,12 +9,17 @@ use crate::runner::{Place, json};
 const SHORT: &str =
     "trainer.max_epochs=1 trainer.log_every_n_steps=5 model.net.channels=[4] trainer.enable_progress_bar=false";
 
+/// A run's page, its slashes as they are read.
+fn page_of(run: &Path) -> String {
+    std::fs::read_to_string(run.join("report.html")).unwrap().replace("&#x2f;", "/")
+}
+
 #[test]
 fn every_run_leaves_a_page_and_the_runs_can_be_listed() {
     let place = Place::new();
     place.ok(&format!("train {SHORT} seed=7"));
     let run = place.only_run("train");
-    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    let page = page_of(&run);
     for text in [
         "<title>train ",
         "class=\"status finished\"",
@@ -34,7 +41,7 @@ fn every_run_leaves_a_page_and_the_runs_can_be_listed() {
         place.run(&format!("train {SHORT} test=false seed=8 trainer.detect_anomaly=true model.optimizer.lr=1e38"));
     assert_eq!(failed.code, 1, "{}", failed.err);
     let runs = place.runs("train");
-    let page = std::fs::read_to_string(runs[1].join("report.html")).unwrap();
+    let page = page_of(&runs[1]);
     assert!(page.contains("class=\"status failed\"") && page.contains("notice failed"));
     let killed = place.path().join("outputs/train/killed/0");
     std::fs::create_dir_all(&killed).unwrap();
@@ -59,7 +66,7 @@ fn every_run_leaves_a_page_and_the_runs_can_be_listed() {
     let made = place.ok("report outputs").out;
     assert_eq!(made.lines().count(), 3, "{made}");
     assert!(run.join("report.html").is_file());
-    let page = std::fs::read_to_string(killed.join("report.html")).unwrap();
+    let page = page_of(&killed);
     assert!(page.contains("class=\"status killed\""));
     assert_eq!(place.run("report nowhere").code, 2);
 }
@@ -80,7 +87,7 @@ fn a_page_shows_curves_rates_times_and_what_the_test_took_for_what() {
         "train trainer.max_epochs=3 model.net.channels=[8] trainer.enable_progress_bar=false trainer.log_every_n_steps=2",
     );
     let run = place.only_run("train");
-    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    let page = page_of(&run);
     let plots = plots(&page);
     let plot = |title: &str| &plots.iter().find(|(name, _)| name == title).expect(title).1;
     let names = |title: &str| -> Vec<&str> {
@@ -124,7 +131,7 @@ fn a_page_shows_curves_rates_times_and_what_the_test_took_for_what() {
     std::fs::write(folder.join("confusion.json"), "{\"classes\":[\"cat\",\"<dog>\"],\"matrix\":[[3,1],[0,4]]}")
         .unwrap();
     place.ok(&format!("report {}", run.display()));
-    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    let page = page_of(&run);
     assert!(page.contains("&lt;dog&gt;") && !page.contains("<dog>"));
     // Nothing is fetched from anywhere.
     let addresses = page.split("http").skip(1).map(|rest| rest.split(['"', '\'', ' ']).next().unwrap());
