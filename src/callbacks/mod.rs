@@ -6,6 +6,7 @@ mod checkpoint;
 mod device_stats;
 mod duration;
 mod early_stopping;
+mod epoch_table;
 mod filename;
 mod fine_tune;
 mod finetuning;
@@ -29,6 +30,7 @@ pub use timeline::Timeline;
 pub fn register(registry: &mut Registry) {
     registry.add::<checkpoint::ModelCheckpoint>();
     registry.add::<early_stopping::EarlyStoppingArgs>();
+    registry.add::<epoch_table::EpochTable>();
     registry.add::<fine_tune::FineTune>();
     registry.add::<lr_monitor::LearningRateMonitor>();
     registry.add::<progress::ProgressBar>();

@@ -18,6 +18,8 @@ pub enum Command {
     Infer,
     /// Say what a table of predictions is worth.
     Evaluate,
+    /// Lay out pictures of k-mer counts in another way.
+    Convert,
     /// Look for a learning rate and a batch size.
     Tune,
     /// Compute an expression of the config; train nothing.
@@ -84,6 +86,7 @@ pub const COMMANDS: &[Spelling] = &[
         &["PREDICTIONS"],
         "scores, confusion matrices and curves of predictions: out=…",
     ),
+    spelt(Command::Convert, "convert", &["FOLDER"], "lay out varKoder's pictures in another way: to=cgr or to=varKode"),
     spelt(Command::Tune, "tune", &[], "look for a learning rate (and a batch size: tuner=all) by short trials"),
     spelt(Command::Objective, "objective", &[], "compute the config's `objective` and train nothing: to try a search"),
     spelt(Command::Pipeline, "pipeline", &[], "prepare, tune, train and test, skipping what is done already"),

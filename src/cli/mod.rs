@@ -14,6 +14,7 @@ mod diff;
 mod evaluation;
 mod explain;
 mod files;
+mod kmers;
 mod problem;
 mod show;
 
@@ -90,6 +91,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         // The front has answered these.
         Command::Explain
         | Command::Evaluate
+        | Command::Convert
         | Command::Diff
         | Command::Runs
         | Command::Report

@@ -32,6 +32,7 @@ pub fn answer(request: &Request) -> Result<Option<i32>> {
             (None, Command::Report) => print(&commands::report::report(request)?),
             (None, Command::Best) => print(&super::best::best(request)?),
             (None, Command::Evaluate) => print(&super::evaluation::evaluate(request)?),
+            (None, Command::Convert) => print(&super::kmers::convert(request)?),
             (None, Command::Explain) => print(&explain::explain(request)?),
             (None, Command::Completion) => print(&super::completion::script(&request.words[0])?),
             _ => return Ok(None),

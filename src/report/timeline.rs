@@ -90,7 +90,8 @@ pub fn facts(epochs: &[Epoch]) -> Vec<Fact> {
         return Vec::new();
     }
     let count = epochs.len() as f64;
-    let rate = |per_second: f64| if per_second >= 10.0 { format!("{per_second:.0}") } else { format!("{per_second:.2}") };
+    let rate =
+        |per_second: f64| if per_second >= 10.0 { format!("{per_second:.0}") } else { format!("{per_second:.2}") };
     let mut facts = vec![Fact::new("An epoch", format!("{} of training", duration(train / count)))];
     if val > 0.0 {
         facts[0].value += &format!(", {} of validation", duration(val / count));

@@ -42,9 +42,10 @@ fn monitor(folder: &Path) -> Option<(String, bool)> {
         found.and_then(|entry| entry["value"].as_str()).filter(|value| *value != "null")
     };
     let paths = entries.as_array()?.iter().filter_map(|entry| entry["path"].as_str());
-    let mut checkpoints = paths.filter_map(|path| path.strip_prefix("callbacks.")?.strip_suffix(".monitor")).filter(|name| {
-        value(&format!("callbacks.{name}._target_")).is_some_and(|target| target.ends_with("ModelCheckpoint"))
-    });
+    let mut checkpoints =
+        paths.filter_map(|path| path.strip_prefix("callbacks.")?.strip_suffix(".monitor")).filter(|name| {
+            value(&format!("callbacks.{name}._target_")).is_some_and(|target| target.ends_with("ModelCheckpoint"))
+        });
     checkpoints.find_map(|name| {
         let mode = value(&format!("callbacks.{name}.mode")).unwrap_or("min");
         Some((value(&format!("callbacks.{name}.monitor"))?.to_owned(), mode == "max"))

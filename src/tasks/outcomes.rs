@@ -87,11 +87,7 @@ impl Seen {
 
 /// Samples of one class each; a target of shares counts as what there is most of. A sample without a known class (a
 /// number outside the classes) is left out.
-fn classes(
-    probabilities: &Tensor,
-    target: &Tensor,
-    counts: &mut LevelOutcomes,
-) -> Result<Vec<Option<Seen>>> {
+fn classes(probabilities: &Tensor, target: &Tensor, counts: &mut LevelOutcomes) -> Result<Vec<Option<Seen>>> {
     let target = if target.dim() > 1 { target.argmax(-1, false) } else { target.shallow_clone() };
     let (best, predicted) = probabilities.max_dim(-1, false);
     let (best, predicted, target) = (values(&best)?, values(&predicted)?, values(&target)?);

@@ -92,6 +92,7 @@ impl Prepared {
     /// # Errors
     /// Everything that is wrong with the request; nothing has been created then.
     pub fn new(composed: &Composed, registry: &Registry, trains: bool) -> Result<Self> {
+        start_logging(None)?;
         let folder = composed.run_dir()?;
         let config = composed.resolve(&folder)?;
         let checked = Plan::check(&config, registry)?;
@@ -228,6 +229,11 @@ impl Run {
             }
         }
         Ok(values)
+    }
+
+    /// The resolved config.
+    pub fn config(&self) -> &Node {
+        &self.resolved
     }
 
     /// Records an event.
@@ -434,7 +440,7 @@ impl Claimed<'_> {
     fn add_defaults(&self, args: &TrainerArgs, callbacks: &mut Vec<Box<dyn Callback>>, cx: &mut Build) -> Result<()> {
         let has = |callbacks: &[Box<dyn Callback>], name: &str| callbacks.iter().any(|c| c.name().starts_with(name));
         if self.trains && !args.is_fast_dev_run() {
-            callbacks.push(Box::new(Reports));
+            callbacks.push(Box::new(Reports::until(self.composed.pause_after())));
             callbacks.push(Box::<Timeline>::default());
         }
         if args.enable_checkpointing == Some(false) {

@@ -273,7 +273,9 @@ mod tests {
         let narrow = table(&runs, Path::new("outputs"), None, Some(50), false);
         let expected = ["a             finished  1 min 15 s  0.5000", "    seed=1"];
         assert_eq!(narrow.lines().skip(1).take(2).collect::<Vec<_>>(), expected);
-        assert!(table(&runs, Path::new("outputs"), None, Some(20), false).lines().all(|line| line.chars().count() <= 20));
+        assert!(
+            table(&runs, Path::new("outputs"), None, Some(20), false).lines().all(|line| line.chars().count() <= 20)
+        );
         sort(&mut runs, Some("-best")).unwrap();
         assert_eq!(runs[1].status, "killed");
         assert!(sort(&mut runs, Some("nothing")).is_err());

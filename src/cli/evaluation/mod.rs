@@ -7,6 +7,7 @@ mod plots;
 mod scene;
 mod scores;
 mod table;
+mod tau;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,8 @@ struct Options {
     folder: PathBuf,
     within: Option<String>,
     pairs: usize,
+    /// The checkpoint whose head is rescaled.
+    tau: Option<PathBuf>,
 }
 
 impl Options {
@@ -37,11 +40,12 @@ impl Options {
                 .help("give the folder of a `runner predict`, or its predictions.csv"));
         }
         let folder = table.parent().unwrap_or(Path::new(".")).join("evaluation");
-        let mut options = Options { table, folder, within: None, pairs: 50 };
+        let mut options = Options { table, folder, within: None, pairs: 50, tau: None };
         for text in &request.overrides {
             let (key, value) = text.trim_start_matches('+').split_once('=').unwrap_or((text, ""));
             match key {
                 "out" => options.folder = value.into(),
+                "tau" => options.tau = Some(value.into()),
                 "within" => options.within = Some(value.to_owned()),
                 "pairs" => {
                     options.pairs = value
@@ -50,7 +54,8 @@ impl Options {
                 }
                 _ => {
                     return Err(Error::request(format!("`runner evaluate` has no option `{key}`")).help(
-                        "out=FOLDER, within=LEVEL (families whose classes are shown apart), pairs=50 (most confused)",
+                        "out=FOLDER, within=LEVEL (families whose classes are shown apart), pairs=50 (most confused), \
+                         tau=CHECKPOINT (its head rescaled)",
                     ));
                 }
             }
@@ -90,6 +95,9 @@ pub fn evaluate(request: &Request) -> Result<String> {
         summary.insert(name.to_owned(), of_level);
     }
     write_within(&options, &predictions, &mut lines)?;
+    if let Some(checkpoint) = &options.tau {
+        lines.push(tau::write(options.table.parent().unwrap_or(Path::new(".")), checkpoint, folder)?);
+    }
     let text = serde_json::to_string_pretty(&json!({ "samples": predictions.ids.len(), "levels": summary }))
         .map_err(|error| Error::failed(error.to_string()))?;
     run::write_atomic(&folder.join("summary.json"), text.as_bytes())?;

@@ -52,9 +52,10 @@ impl Pass<'_> {
 
     fn level(&self, folder: &Path, level: &LevelOutcomes) -> Result<()> {
         let ending = if level.name.is_empty() { String::new() } else { format!("_{}", level.name) };
-        let scores = level.by_class().into_iter().enumerate().map(|(class, [hits, false_alarms, misses])| {
-            (level.class(class), Scores { hits, false_alarms, misses })
-        });
+        let scores =
+            level.by_class().into_iter().enumerate().map(|(class, [hits, false_alarms, misses])| {
+                (level.class(class), Scores { hits, false_alarms, misses })
+            });
         let scores: Vec<(String, Scores)> = scores.collect();
         if !self.loggers.is_empty() && scores.len() <= MOST_DRAWN {
             self.loggers.text(self.at, self.name(&format!("per_class{ending}")), markdown(&scores));
