@@ -81,6 +81,11 @@ impl Request {
         self.overrides.iter().rev().find_map(|text| text.strip_prefix(key)?.strip_prefix('='))
     }
 
+    /// Where to write: `--out PATH`, or `out=PATH`.
+    pub fn out(&self) -> Option<PathBuf> {
+        self.args.out.clone().or_else(|| self.typed("out").map(PathBuf::from))
+    }
+
     /// Composes one job.
     pub fn compose(&self) -> Result<Composed> {
         let parsed = overrides::parse_all(&self.overrides)?;
@@ -182,7 +187,7 @@ impl Request {
 
 fn facts(command: Command) -> Facts {
     // What only looks at a config shows it as a training run would see it.
-    let own = command.evaluates() || command == Command::Tune;
+    let own = command.evaluates() || matches!(command, Command::Tune | Command::Data);
     let name = if own { command.name() } else { Command::Train.name() };
     Facts { name: name.to_owned(), ..Facts::default() }
 }

@@ -2,7 +2,7 @@
 
 mod confusion;
 mod plots;
-mod scene;
+pub mod scene;
 mod scores;
 mod table;
 
