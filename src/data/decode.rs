@@ -2,8 +2,8 @@
 //! by the `image` crate.
 //!
 //! The pixels are those of Pillow's `Image.open(path).convert(mode)`, as torchvision loads them: a palette becomes
-//! its colours, an alpha channel is dropped, 16-bit values keep their upper byte, a rotation noted in EXIF is not
-//! applied. The format is what the file's first bytes say, whatever its name.
+//! its colours, an alpha channel is dropped, a rotation noted in EXIF is not applied; but 16-bit values keep their upper
+//! byte, where Pillow makes nearly all of them white. The format is what the file's first bytes say, whatever its name.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -83,7 +83,11 @@ impl Decode {
     /// # Errors
     /// As [`Decode::file`], without the name.
     pub fn content(&self, bytes: &[u8]) -> Result<Picture> {
-        if self.mode == Mode::Wide { self.wide(bytes).map(Picture::Floats) } else { self.bytes(bytes).map(Picture::Bytes) }
+        if self.mode == Mode::Wide {
+            self.wide(bytes).map(Picture::Floats)
+        } else {
+            self.bytes(bytes).map(Picture::Bytes)
+        }
     }
 
     /// The width and height of a file's picture, without decoding it.
@@ -91,18 +95,21 @@ impl Decode {
     /// # Errors
     /// As [`Decode::file`].
     pub fn size(&self, path: &Path) -> Result<[usize; 2]> {
-        let named = |error: Error| error.context(format!("cannot read {}", path.display()));
         let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+        self.size_of(&bytes).map_err(|error| error.context(format!("cannot read {}", path.display())))
+    }
+
+    fn size_of(&self, bytes: &[u8]) -> Result<[usize; 2]> {
         if bytes.is_empty() {
-            return Err(named(Error::failed("the file is empty")));
+            return Err(Error::failed("the file is empty"));
         }
         if bytes.starts_with(&JPEG) {
-            let whole = Decode { at_least: None, ..*self };
-            return whole.open_jpeg(&bytes).map(|file| [file.width, file.height]).map_err(named);
+            let file = Decode { at_least: None, ..*self }.open_jpeg(bytes)?;
+            return Ok([file.width, file.height]);
         }
-        let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format();
+        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
         let size = reader.map_err(ImageError::IoError).and_then(ImageReader::into_dimensions);
-        let (width, height) = size.map_err(|error| named(Error::failed(error.to_string())))?;
+        let (width, height) = size.map_err(|error| Error::failed(error.to_string()))?;
         Ok([width as usize, height as usize])
     }
 
@@ -338,3 +345,6 @@ fn from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
 pub fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000) >> 16) as u8
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,13 +40,12 @@ impl Weights<'_> {
     fn raw(&self, size: usize) -> Option<Raw> {
         let positions = self.first.len();
         let whole = self.count.len() == positions && self.weights.len() == positions * self.stride;
-        let inside = |(first, count): (&u32, &u32)| {
-            *first as usize + *count as usize <= size && *count as usize <= self.stride
-        };
+        let inside =
+            |(first, count): (&u32, &u32)| *first as usize + *count as usize <= size && *count as usize <= self.stride;
         let sound = whole && self.stride.is_multiple_of(2) && self.first.iter().zip(self.count).all(inside);
         // SAFETY: a question about the processor.
         let usable = sound && unsafe { runner_resample_available() };
-        usable.then(|| Raw {
+        usable.then_some(Raw {
             first: self.first.as_ptr(),
             count: self.count.as_ptr(),
             weights: self.weights.as_ptr(),

@@ -32,9 +32,7 @@ impl Windowed {
         ops.retain(|op| !matches!(op, Op::Identity));
         let (rows, columns) = (canvas.height, canvas.width);
         match ops.as_slice() {
-            [Op::Crop { top, left, height, width, .. }, ..]
-                if inside(*top, *left, *height, *width, rows, columns) =>
-            {
+            [Op::Crop { top, left, height, width, .. }, ..] if inside(*top, *left, *height, *width, rows, columns) => {
                 let window = rectangle(*top, *left, *width, *height);
                 ops.remove(0);
                 return Windowed { window, part: None, ops };

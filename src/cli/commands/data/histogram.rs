@@ -70,8 +70,13 @@ impl Classes {
     /// A table with bars.
     pub fn text(&self) -> String {
         let width = self.rows.iter().take(SHOWN).map(|(name, _)| name.chars().count()).max().unwrap_or(0).clamp(5, 32);
-        let mut lines =
-            vec![format!("{:width$} {:>8} {:>8} {:>8}", format!("{} classes", self.rows.len()), "train", "val", "test")];
+        let mut lines = vec![format!(
+            "{:width$} {:>8} {:>8} {:>8}",
+            format!("{} classes", self.rows.len()),
+            "train",
+            "val",
+            "test"
+        )];
         for (name, [train, val, test]) in self.rows.iter().take(SHOWN) {
             let bar = "█".repeat((*train as usize * BAR).div_ceil(self.most() as usize));
             let name: String = name.chars().take(width).collect();

@@ -56,8 +56,9 @@ impl Options {
             Some("test") => Split::Test,
             Some("predict") => Split::Predict,
             Some(other) => {
-                return Err(Error::request(format!("there is no split `{other}`"))
-                    .help("split=train, val, test or predict"));
+                return Err(
+                    Error::request(format!("there is no split `{other}`")).help("split=train, val, test or predict")
+                );
             }
         };
         Ok(Options {

@@ -101,7 +101,8 @@ fn labels(batch: &Batch, facts: &DataFacts, dataset: &dyn Dataset) -> Vec<String
     let words = || batch.indices.iter().map(|&index| dataset.target_words(index)).collect();
     let Ok(target) = batch.target() else { return words() };
     let (classes, size) = (facts.classes.len() as i64, target.size());
-    let mixed = facts.labels == LabelKind::Single && target.is_floating_point() && size.len() == 2 && size[1] == classes;
+    let mixed =
+        facts.labels == LabelKind::Single && target.is_floating_point() && size.len() == 2 && size[1] == classes;
     let Some(shares) = mixed.then(|| Vec::<f32>::try_from(target.flatten(0, -1)).ok()).flatten() else {
         return words();
     };

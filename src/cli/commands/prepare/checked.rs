@@ -68,7 +68,9 @@ fn append(file: &Mutex<File>, stamp: &Stamp, verdict: &Verdict) -> std::io::Resu
     let mut writer = csv::Writer::from_writer(Vec::new());
     let (bytes, changed) = (stamp.bytes.to_string(), stamp.changed.to_string());
     let why = verdict.as_deref().unwrap_or_default();
-    writer.write_record([stamp.path.to_string_lossy().as_ref(), &bytes, &changed, why]).map_err(std::io::Error::other)?;
+    writer
+        .write_record([stamp.path.to_string_lossy().as_ref(), &bytes, &changed, why])
+        .map_err(std::io::Error::other)?;
     let line = writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))?;
     // One call a line, so that a line is whole or not there.
     file.lock().unwrap_or_else(std::sync::PoisonError::into_inner).write_all(&line)

@@ -36,8 +36,12 @@ pub fn prepare(sources: &[String], out: Option<PathBuf>) -> Result<i32> {
     std::fs::create_dir_all(&out).map_err(|error| Error::io("make", &out, error))?;
     let place = out.canonicalize().map_err(|error| Error::io("find", &out, error))?;
     if let Some(source) = sources.iter().find(|source| place.starts_with(source) || source.starts_with(&place)) {
-        return Err(Error::request(format!("{} and the source {} lie in one another", out.display(), source.display()))
-            .help("give an --out elsewhere"));
+        return Err(Error::request(format!(
+            "{} and the source {} lie in one another",
+            out.display(),
+            source.display()
+        ))
+        .help("give an --out elsewhere"));
     }
     let found = gather(&sources)?;
     let paths: Vec<PathBuf> = found.iter().map(|found| found.path.clone()).collect();

@@ -17,8 +17,7 @@ pub fn prepare(request: &Request, registry: &Registry) -> Result<i32> {
     match tool {
         "image-folder" => folder::prepare(sources, request.out()),
         "stats" => stats::stats(request, registry, sources),
-        other => Err(Error::request(format!("`runner prepare` has no `{other}`")).help(
-            "runner prepare image-folder SOURCE… --out DIR, or runner prepare stats data=… (or stats FOLDER…)",
-        )),
+        other => Err(Error::request(format!("`runner prepare` has no `{other}`"))
+            .help("runner prepare image-folder SOURCE… --out DIR, or runner prepare stats data=… (or stats FOLDER…)")),
     }
 }

@@ -37,11 +37,7 @@ impl Sums {
     }
 
     fn merge(self, other: Sums) -> Sums {
-        Sums {
-            count: self.count + other.count,
-            sum: self.sum + other.sum,
-            squares: self.squares + other.squares,
-        }
+        Sums { count: self.count + other.count, sum: self.sum + other.sum, squares: self.squares + other.squares }
     }
 
     fn mean(&self) -> f64 {
@@ -87,7 +83,9 @@ impl Pixels {
                     plane.iter().for_each(|value| sums.add((f64::from(*value) * WHITE).round().max(0.0) as u64));
                 }
             }
-            Picture::Lazy(..) | Picture::Many(_) => return Err(Error::failed("a picture before its transforms is one")),
+            Picture::Lazy(..) | Picture::Many(_) => {
+                return Err(Error::failed("a picture before its transforms is one"));
+            }
         }
         Ok(Pixels { channels: sums, pictures: 1 })
     }
@@ -173,7 +171,8 @@ pub fn stats(request: &Request, registry: &Registry, folders: &[String]) -> Resu
         let list = |values: &dyn Fn(&Sums) -> f64| {
             pixels.channels.iter().map(|sums| format!("{:.6}", values(sums))).collect::<Vec<_>>().join(", ")
         };
-        let several = if kinds.len() > 1 { format!(" ({} images of {count} channels)", pixels.pictures) } else { String::new() };
+        let several =
+            if kinds.len() > 1 { format!(" ({} images of {count} channels)", pixels.pictures) } else { String::new() };
         println!("mean: [{}]{several}", list(&Sums::mean));
         println!("std: [{}]", list(&Sums::deviation));
     }
@@ -190,7 +189,8 @@ pub fn stats(request: &Request, registry: &Registry, folders: &[String]) -> Resu
 fn over(dataset: &dyn Dataset) -> Result<Kinds> {
     gather(dataset.len(), |index| {
         dataset.original(index)?.ok_or_else(|| {
-            Error::request("the samples of this data are no pictures").help("statistics are of pixels: choose image data")
+            Error::request("the samples of this data are no pictures")
+                .help("statistics are of pixels: choose image data")
         })
     })
 }

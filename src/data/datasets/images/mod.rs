@@ -87,12 +87,7 @@ impl ImageDataset {
     }
 
     /// A batch of these samples, with its inputs (of those that could be read) and what could not be read.
-    fn labelled(
-        &self,
-        keys: &[SampleKey],
-        input: Option<Tensor>,
-        failed: Vec<(usize, String)>,
-    ) -> Result<Batch> {
+    fn labelled(&self, keys: &[SampleKey], input: Option<Tensor>, failed: Vec<(usize, String)>) -> Result<Batch> {
         let mut batch = Batch { failed, ..Batch::default() };
         let left_out = |index: usize| batch.failed.iter().any(|(failed, _)| *failed == index);
         batch.indices = keys.iter().map(|key| key.index as usize).filter(|&index| !left_out(index)).collect();
