@@ -135,5 +135,4 @@ fn tables_arrays_and_numbers() {
         "_target_: runner.data.Digits\nbatch_size: 100\n{}",
         TRANSFORMS.replace("- {_target_: torchvision.transforms.ColorJitter, brightness: 0.3, hue: 0.1}\n", "")
     ));
-    same("_target_: runner.data.Random\nshape: [3, 4, 4]\nsizes: [50, 0, 0]\nbatch_size: 7\n");
 }
