@@ -6,7 +6,6 @@ use tch::{Kind, Tensor};
 
 use crate::data::image::Picture;
 use crate::error::{Error, Result};
-use crate::native::elements;
 use crate::native::slots::Slots;
 
 /// Places for the pictures of a batch. All have the form of the first one that is done.
@@ -107,19 +106,9 @@ impl Sheet {
         let (Some((form, values)), Some(_)) = (self.buffer.into_inner(), first) else { return Ok(None) };
         let mut shape = vec![kept.len() as i64];
         shape.extend(&form.shape);
-        let size = form.shape.iter().product::<i64>() as usize;
         Ok(Some(match values {
-            Values::Bytes(slots) => elements::from_vec(without_gaps(slots.into_vec(), size, &kept), &shape)?,
-            Values::Floats(slots) => elements::from_vec(without_gaps(slots.into_vec(), size, &kept), &shape)?,
+            Values::Bytes(slots) => slots.tensor(&kept, &shape)?,
+            Values::Floats(slots) => slots.tensor(&kept, &shape)?,
         }))
     }
-}
-
-/// The parts at `kept`, ascending, one after the other.
-fn without_gaps<T: Copy>(mut values: Vec<T>, size: usize, kept: &[usize]) -> Vec<T> {
-    for (place, &from) in kept.iter().enumerate().filter(|(place, from)| place != *from) {
-        values.copy_within(from * size..(from + 1) * size, place * size);
-    }
-    values.truncate(kept.len() * size);
-    values
 }
