@@ -54,9 +54,9 @@ pub fn parts(
     let folder = folder(run)?;
     let all = [(Split::Train, &parts.train), (Split::Val, &parts.val), (Split::Test, &parts.test)];
     let rows = all.iter().flat_map(|(split, indices)| {
-        indices.iter().map(|&index| {
-            [id(index as usize), split.name().to_owned(), targets.words(index as usize, levels)]
-        })
+        indices
+            .iter()
+            .map(|&index| [id(index as usize), split.name().to_owned(), targets.words(index as usize, levels)])
     });
     csv(&folder.join("splits.csv"), &["id", "split", "target"], rows)?;
     let rows = all.iter().map(|(split, indices)| [split.name().to_owned(), indices.len().to_string()]);

@@ -103,9 +103,7 @@ pub(super) fn from_owner<T: Element, O: Send>(
     let data = values.as_mut_ptr().cast::<c_void>();
     let owner = Box::into_raw(owner).cast::<c_void>();
     // SAFETY: `data` lies in `owner`, which the shim drops with the tensor, or at once if it fails.
-    take(|out| unsafe {
-        ffi::runner_from_buffer(data, shape.as_ptr(), shape.len(), dtype, owner, drop_box::<O>, out)
-    })
+    take(|out| unsafe { ffi::runner_from_buffer(data, shape.as_ptr(), shape.len(), dtype, owner, drop_box::<O>, out) })
 }
 
 /// Frees a `Box<B>` that was given away.

@@ -142,3 +142,85 @@ fn what_the_model_sees_can_be_looked_at() {
     // Numbers are no pictures: there is no sheet, and no failure.
     place.ok("data data=random --out numbers");
 }
+
+#[test]
+fn an_unreadable_image_stops_the_run_or_is_left_out() {
+    let place = Place::new();
+    mixed(&place);
+    let line = "train data=image_folder data.root=one data.train_val_test_split=[0.7,0.3,0.0] data.batch_size=2 \
+                model.net.num_classes=2 model.net.channels=[4,4] trainer.max_epochs=1 test=false callbacks=none";
+    let call = place.run(line);
+    assert_eq!(call.code, 1, "{}{}", call.out, call.err);
+    assert!(call.err.contains("one/a/broken.jpg: it is not an image of a known format"), "{}", call.err);
+    let call = place.ok(&format!("{line} data.on_error=skip"));
+    assert!(call.err.contains("1 image cannot be read and left out of every epoch"), "{}", call.err);
+    let run = place.runs("train").into_iter().find(|run| run.join("data/skipped.csv").is_file()).unwrap();
+    let skipped = std::fs::read_to_string(run.join("data/skipped.csv")).unwrap();
+    assert!(skipped.starts_with("id,reason\na/broken.jpg,"), "{skipped}");
+    let counts = std::fs::read_to_string(run.join("data/counts.csv")).unwrap();
+    assert_eq!(counts, "split,samples\ntrain,4\nval,2\ntest,0\n");
+    let splits = std::fs::read_to_string(run.join("data/splits.csv")).unwrap();
+    assert_eq!(splits.lines().count(), 7, "{splits}");
+}
+
+#[test]
+fn what_cannot_be_read_says_where_and_what_to_type() {
+    let place = Place::new();
+    mixed(&place);
+    place.write("t.csv", "path,label\none/a/420.jpg,x\none/a/gone.jpg,y\none/b/gone.jpg,y\n");
+    place.write("twice.csv", "path,id,label\none/a/420.jpg,7,x\none/b/422.jpg,7,y\n");
+    place.write("number.csv", "path,height\none/a/420.jpg,1.5\none/b/422.jpg,NaN\n");
+    place.write("semicolon.csv", "path;label\none/a/420.jpg;x\n");
+    place.write("all/x/1.txt", "no image");
+    place.write("file", "a file");
+    let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
+    for class in ["x", "y"] {
+        std::fs::create_dir_all(place.path().join("bombs").join(class)).unwrap();
+        std::fs::copy(images.join("420.jpg"), place.path().join("bombs").join(class).join("0.jpg")).unwrap();
+    }
+    let table = "data=image_table data.root=. data.table=";
+    for (line, parts) in [
+        (
+            format!("{table}t.csv"),
+            vec!["2 of 3 rows name files that are not there", "t.csv, line 3", "data.missing_files"],
+        ),
+        (
+            format!("{table}twice.csv data.id_column=id"),
+            vec!["`7` stands in column `id` of lines 2 and 3", "data.merge_rows"],
+        ),
+        (
+            format!("{table}number.csv data.label_columns=null data.value_columns=height"),
+            vec!["number.csv, line 3", "`NaN` in column `height`"],
+        ),
+        (format!("{table}semicolon.csv data.separator=,"), vec!["is the separator right?"]),
+        ("data=image_folder data.root=all".into(), vec!["all/x holds no images", "jpg"]),
+        ("data=image_folder data.root=nowhere".into(), vec!["there is no folder nowhere", "data.root"]),
+        (
+            "data=image_folder data.root=bombs data.max_image_pixels=1000".into(),
+            vec!["bombs/", "117x83 pixels, more than the 1000 allowed", "max_image_pixels"],
+        ),
+        (
+            "data=image_folder data.root=bombs data.cache=disk data.cache_dir=file/cache".into(),
+            vec!["write the cache", "data.cache_dir"],
+        ),
+        ("data=image_folder data.root=bombs data.folds=3".into(), vec!["cannot be cut into 3 folds"]),
+        ("data=image_folder data.root=bombs data.folds=3 data.fold=3".into(), vec!["numbered from 0"]),
+        ("data=image_folder data.root=bombs data.val_ids=x/7.jpg".into(), vec!["val_ids names", "like `x/0.jpg`"]),
+        (
+            "data=image_folder data.root=bombs data.train_val_test_split=[0.0,0.5,0.5]".into(),
+            vec!["the training part is empty"],
+        ),
+        (
+            "data=digits data.sampler={_target_:torch.utils.data.WeightedRandomSampler,weights:[1]}".into(),
+            vec!["1 weights for"],
+        ),
+    ] {
+        let call = place.run(&format!("check {line}"));
+        assert_ne!(call.code, 0, "{line}\n{}", call.out);
+        for part in parts {
+            assert!(call.err.contains(part), "{line}\n{part}\n{}", call.err);
+        }
+        assert!(!call.err.contains("panicked"), "{}", call.err);
+    }
+    assert!(!place.path().join("outputs").exists());
+}

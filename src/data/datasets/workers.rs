@@ -86,6 +86,12 @@ fn folders_with_every_cache_and_sampler() {
     }
     let decoded = epoch(&format!("{head}cache: disk\n"), 2, 0);
     assert!(epoch(&head, 0, 0) == decoded, "a cache changes nothing");
+    // The cache is found by what is in the files.
+    let caches = || std::fs::read_dir(folder.path().join("cache")).unwrap().count();
+    assert_eq!(caches(), 1);
+    image::RgbImage::new(30, 25).save(folder.path().join("set/a/2.png")).unwrap();
+    assert!(epoch(&format!("{head}cache: disk\n"), 2, 0) != decoded);
+    assert_eq!(caches(), 2);
     let sampler = "sampler: {_target_: runner.data.InverseFrequency, fraction: 0.5, num_samples: 14}\n";
     same(&format!("{head}{sampler}"));
     let weights = (0..20).map(|i| (i % 4).to_string()).collect::<Vec<_>>().join(", ");
