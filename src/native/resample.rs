@@ -9,7 +9,7 @@ pub struct Weights<'a> {
     pub count: &'a [u32],
     /// The weights of each position, 22 bits of fraction; those beyond its inputs are 0.
     pub weights: &'a [i32],
-    /// Weights a position; even.
+    /// Weights a position.
     pub stride: usize,
 }
 
@@ -42,7 +42,7 @@ impl Weights<'_> {
         let whole = self.count.len() == positions && self.weights.len() == positions * self.stride;
         let inside =
             |(first, count): (&u32, &u32)| *first as usize + *count as usize <= size && *count as usize <= self.stride;
-        let sound = whole && self.stride.is_multiple_of(2) && self.first.iter().zip(self.count).all(inside);
+        let sound = whole && self.first.iter().zip(self.count).all(inside);
         // SAFETY: a question about the processor.
         let usable = sound && unsafe { runner_resample_available() };
         usable.then_some(Raw {
@@ -55,13 +55,16 @@ impl Weights<'_> {
     }
 }
 
+/// `RUNNER_RESAMPLE_ROOM` of the header.
+const ROOM: usize = 32;
+
 /// Resizes rows of `width` pixels of three bytes; `None` where that is to be done without.
 pub fn rows(source: &[u8], width: usize, rows: usize, weights: &Weights) -> Option<Vec<u8>> {
     let raw = weights.raw(width).filter(|_| source.len() == width * rows * 3)?;
-    let mut line = vec![0u8; 3 * width + 8];
+    let mut line = vec![0u8; 3 * width + ROOM];
     let mut out = vec![0u8; rows * raw.positions * 3];
-    // SAFETY: the lengths are those that the function reads and writes; all inputs lie inside of a row, and of an odd
-    // number of them the last is read with the 8 bytes that `line` has more.
+    // SAFETY: the lengths are those that the function reads and writes; all inputs lie inside of a row, of which four at
+    // a time are read, 16 bytes: `line` has more than those.
     unsafe { runner_resample_rows(source.as_ptr(), width, rows, &raw, line.as_mut_ptr(), out.as_mut_ptr()) };
     Some(out)
 }

@@ -101,8 +101,7 @@ impl Weights {
         let scale = from as f64 / to as f64;
         let widened = scale.max(1.0);
         let support = support * widened;
-        // Even, as the quick passes take them in pairs.
-        let stride = support.ceil() as usize * 2 + 2;
+        let stride = support.ceil() as usize * 2 + 1;
         let mut this = Weights {
             first: Vec::with_capacity(part.len()),
             count: Vec::with_capacity(part.len()),
