@@ -8,7 +8,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -185,7 +185,10 @@ impl Decode {
             ImageError::Unsupported(error) => Error::failed(format!("{name} files of this kind are not read: {error}")),
             error => Error::failed(format!("a broken {name} file ({error})")),
         };
-        reader.no_limits();
+        // A broken file may claim tables of any size; what the pixels allow must be enough for them.
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(self.max_pixels.saturating_mul(8).max(1 << 29));
+        reader.limits(limits);
         let decoder = reader.into_decoder().map_err(broken)?;
         let (width, height) = decoder.dimensions();
         self.limit(width as usize, height as usize)?;

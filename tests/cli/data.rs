@@ -75,7 +75,7 @@ fn sources_become_one_folder_of_links() {
 
     // Again: nothing to do. A new image and a vanished one: only what changed.
     assert!(place.ok(line).out.contains("(0 links made, 0 removed)"));
-    std::fs::remove_file(place.path().join("two/a/lossy.webp")).unwrap();
+    std::fs::remove_file(place.path().join("two/a/palette.png")).unwrap();
     let call = place.ok(line);
     assert!(call.out.contains("11  images of 2 classes (0 links made, 1 removed)"), "{}", call.out);
 
@@ -192,7 +192,7 @@ fn what_cannot_be_read_says_where_and_what_to_type() {
             format!("{table}number.csv data.label_columns=null data.value_columns=height"),
             vec!["number.csv, line 3", "`NaN` in column `height`"],
         ),
-        (format!("{table}semicolon.csv data.separator=,"), vec!["is the separator right?"]),
+        (format!("{table}semicolon.csv data.separator=','"), vec!["is the separator right?"]),
         ("data=image_folder data.root=all".into(), vec!["all/x holds no images", "jpg"]),
         ("data=image_folder data.root=nowhere".into(), vec!["there is no folder nowhere", "data.root"]),
         (
