@@ -141,7 +141,11 @@ static void read_window(j_decompress_ptr info, const RunnerJpegWindow &window, b
         out += stride;
     }
     // Whether the file is whole must not depend on which part of it is wanted.
-    if (!whole && info->output_scanline < rows) jpeg_skip_scanlines(info, rows - info->output_scanline);
+    // Skipping up to the end would read nothing: the last row is read.
+    if (!whole && info->output_scanline + 1 < rows) jpeg_skip_scanlines(info, rows - 1 - info->output_scanline);
+    while (!whole && info->output_scanline < rows) {
+        if (jpeg_read_scanlines(info, line, 1) != 1) break;
+    }
 }
 
 int runner_jpeg_decode(RunnerJpeg *decoder, const RunnerJpegWindow *window, uint8_t *out, char *message) {
