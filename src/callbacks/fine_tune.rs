@@ -211,4 +211,36 @@ mod tests {
             assert!((found.2 - momentum).abs() < 1e-8);
         }
     }
+
+    /// Every step of the worked schedule, both groups.
+    #[test]
+    fn every_step_of_the_worked_schedule() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/expected/schedules.json");
+        let Ok(text) = std::fs::read_to_string(path) else {
+            eprintln!("skipped: the sample data expected/schedules.json is not here");
+            return;
+        };
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let tune = FineTune {
+            base_lr: Positive(0.005),
+            freeze_epochs: 1,
+            epochs: 1,
+            lr_mult: Positive(100.0),
+            single_group: false,
+            phase: None,
+        };
+        for (phase, key, steps) in
+            [(Phase::Frozen, "freeze_phase_10_steps", 10), (Phase::Main, "main_phase_20_steps", 20)]
+        {
+            let table = &all["fine_tune"][key];
+            for step in 0..steps {
+                let (head, body, momentum) = tune.values(phase, step as f64 / steps as f64);
+                for (group, rate) in [("head", head), ("body", body)] {
+                    let expected = &table[group][step];
+                    assert!((rate - expected[0].as_f64().unwrap()).abs() < 2e-9, "{key} {group} {step}: {rate}");
+                    assert!((momentum - expected[1].as_f64().unwrap()).abs() < 2e-9, "{key} {step}: {momentum}");
+                }
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod checkpoint;
 mod device_stats;
 mod duration;
 mod early_stopping;
+mod epoch_table;
 mod filename;
 mod fine_tune;
 mod finetuning;
@@ -14,6 +15,7 @@ mod on_exception;
 mod progress;
 mod reports;
 mod summary;
+mod timeline;
 mod timer;
 
 use crate::registry::Registry;
@@ -22,11 +24,13 @@ pub use checkpoint::ModelCheckpoint;
 pub use progress::ProgressBar;
 pub use reports::Reports;
 pub use summary::ModelSummary;
+pub use timeline::Timeline;
 
 /// The callbacks, one line each.
 pub fn register(registry: &mut Registry) {
     registry.add::<checkpoint::ModelCheckpoint>();
     registry.add::<early_stopping::EarlyStoppingArgs>();
+    registry.add::<epoch_table::EpochTable>();
     registry.add::<fine_tune::FineTune>();
     registry.add::<lr_monitor::LearningRateMonitor>();
     registry.add::<progress::ProgressBar>();

@@ -18,6 +18,8 @@ pub enum Command {
     Infer,
     /// Say what a table of predictions is worth.
     Evaluate,
+    /// Lay out pictures of k-mer counts in another way.
+    Convert,
     /// Look for a learning rate and a batch size.
     Tune,
     /// Compute an expression of the config; train nothing.
@@ -48,6 +50,8 @@ pub enum Command {
     Runs,
     /// Make the pages of runs again.
     Report,
+    /// Tell trackers what they have not got yet.
+    Sync,
     /// Print a completion script.
     Completion,
 }
@@ -86,6 +90,7 @@ pub const COMMANDS: &[Spelling] = &[
         &["PREDICTIONS"],
         "scores, confusion matrices and curves of predictions: out=…",
     ),
+    spelt(Command::Convert, "convert", &["FOLDER"], "lay out varKoder's pictures in another way: to=cgr or to=varKode"),
     spelt(Command::Tune, "tune", &[], "look for a learning rate (and a batch size: tuner=all) by short trials"),
     spelt(Command::Objective, "objective", &[], "compute the config's `objective` and train nothing: to try a search"),
     spelt(Command::Pipeline, "pipeline", &[], "prepare, tune, train and test, skipping what is done already"),
@@ -116,6 +121,7 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
     spelt(Command::Runs, "runs", &["[DIR]"], "list the runs below a folder; status=failed or an override keeps some"),
     spelt(Command::Report, "report", &["DIR"], "make the page report.html of a run, or of all runs below a folder"),
+    spelt(Command::Sync, "sync", &["DIR"], "tell MLflow servers what waits in the runs below a folder"),
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
 ];
 

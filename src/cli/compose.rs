@@ -1,7 +1,7 @@
 //! From the command line to a composed config: which command, which search path, which overrides.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::args::Args;
 use super::command::Command;
@@ -11,6 +11,7 @@ use crate::config::{
     yaml,
 };
 use crate::error::{Error, Result};
+use crate::plan::layout;
 use crate::run::RunDir;
 
 /// A command line that is understood.
@@ -32,6 +33,7 @@ pub struct Composed {
     config: Config,
     run_dir: Option<PathBuf>,
     recorded_seed: Option<u32>,
+    pause_after: Option<u64>,
 }
 
 /// The name of the config that a checkpoint brings along.
@@ -54,6 +56,7 @@ impl Request {
             Some(name) => name,
             None if self.command.evaluates() => "eval",
             None if self.command == Command::Pipeline => "pipeline",
+            None if chosen_outside().is_some() => chosen_outside().unwrap_or_default(),
             None => "train",
         }
     }
@@ -90,7 +93,7 @@ impl Request {
     pub fn compose(&self) -> Result<Composed> {
         let parsed = overrides::parse_all(&self.overrides)?;
         let config = self.composer.compose(Some(self.config_name()), &parsed)?;
-        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
+        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None, pause_after: None })
     }
 
     /// Composes from the config that a checkpoint brings along (`origin` is its file), overrides on top.
@@ -104,9 +107,11 @@ impl Request {
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
         let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command))
             .with_resolvers(self.resolvers.clone());
-        let parsed = overrides::parse_all(&self.overrides)?;
+        // Whether the config had the key or not: it names the checkpoint itself.
+        let force = |text: &String| if text.starts_with("ckpt_path=") { format!("++{text}") } else { text.clone() };
+        let parsed = overrides::parse_all(&self.overrides.iter().map(force).collect::<Vec<_>>())?;
         let config = composer.compose(Some(SAVED), &parsed)?;
-        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
+        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None, pause_after: None })
     }
 
     /// Whether this is a sweep: by `-m`, or because the config says `hydra.mode: MULTIRUN`.
@@ -165,7 +170,7 @@ impl Request {
     pub fn compose_job(&self, parent: &Config, job: &[String], number: usize) -> Result<Composed> {
         let job = if self.brings_config() { &[] } else { job };
         let config = self.composer.compose_job(Some(self.config_name()), parent, job, number)?;
-        Ok(Composed { config, run_dir: None, recorded_seed: None })
+        Ok(Composed { config, run_dir: None, recorded_seed: None, pause_after: None })
     }
 
     /// The request that runs one job of a sweep in `folder`. It shares what has been read of the configs.
@@ -183,6 +188,12 @@ impl Request {
             resolvers: self.resolvers.clone(),
         }
     }
+}
+
+/// The primary config's name by the environment: `RUNNER_CONFIG_NAME=dev runner train`.
+fn chosen_outside() -> Option<&'static str> {
+    static NAME: OnceLock<Option<String>> = OnceLock::new();
+    NAME.get_or_init(|| std::env::var("RUNNER_CONFIG_NAME").ok().filter(|name| !name.is_empty())).as_deref()
 }
 
 fn facts(command: Command) -> Facts {
@@ -234,6 +245,16 @@ impl Composed {
         Composed { recorded_seed: seed, ..self }
     }
 
+    /// The same, to save and end after so many epochs.
+    pub fn pausing_after(self, epochs: Option<u64>) -> Self {
+        Composed { pause_after: epochs, ..self }
+    }
+
+    /// After how many epochs the run saves and ends, to go on later.
+    pub fn pause_after(&self) -> Option<u64> {
+        self.pause_after
+    }
+
     /// The seed that was drawn when the run began, if it goes on.
     pub fn recorded_seed(&self) -> Option<u32> {
         self.recorded_seed
@@ -246,7 +267,12 @@ impl Composed {
             let shown = crate::config::text::py_str(&Node::program(value.clone()));
             config.set_job(path, value.clone(), format!("{path}={shown}"));
         }
-        Composed { config, run_dir: self.run_dir.clone(), recorded_seed: self.recorded_seed }
+        Composed {
+            config,
+            run_dir: self.run_dir.clone(),
+            recorded_seed: self.recorded_seed,
+            pause_after: self.pause_after,
+        }
     }
 
     /// The folder that the run asks for, absolute; it may be taken.
@@ -257,9 +283,10 @@ impl Composed {
         }
     }
 
-    /// The config as the job sees it, resolved, when its folder is `output_dir`.
+    /// The config as the job sees it, resolved, when its folder is `output_dir`; one that was written for another
+    /// program in runner's shape.
     pub fn resolve(&self, output_dir: &Path) -> Result<Node> {
-        Ok(self.located(output_dir).resolved()?)
+        Ok(layout::adopt(self.located(output_dir).resolved()?, output_dir)?)
     }
 
     /// Writes what a run that goes on has become: its config, and new overrides after those that it had.

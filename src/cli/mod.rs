@@ -14,6 +14,7 @@ mod diff;
 mod evaluation;
 mod explain;
 mod files;
+mod kmers;
 mod problem;
 mod show;
 
@@ -92,9 +93,11 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         // The front has answered these.
         Command::Explain
         | Command::Evaluate
+        | Command::Convert
         | Command::Diff
         | Command::Runs
         | Command::Report
+        | Command::Sync
         | Command::Completion
         | Command::Best => Ok(0),
     }

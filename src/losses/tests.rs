@@ -81,3 +81,47 @@ fn a_third_tensor_is_asked_for_by_name() {
     let error = guard(|| Ok(loss.forward(&x, &x))).expect_err("no variance").to_string();
     assert!(error.contains("`var`"), "{error}");
 }
+
+/// The worked values of varKoder's and moths' losses: logits, hard and soft marks, arguments, the sum.
+#[test]
+fn worked_values_of_the_three_systems() {
+    let logits = Tensor::from_slice(&[2.0, -1.5, 0.3, -4.0, -0.2, 0.8, -3.0, 1.1]).view([2, 4]).to_kind(Dtype::Float);
+    let hard = Tensor::from_slice(&[1f32, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0]).view([2, 4]);
+    let soft = Tensor::from_slice(&[0.7f32, 0.3, 0.0, 0.7, 0.3, 0.7, 0.0, 0.3]).view([2, 4]);
+    let close = |found: &Tensor, expected: f64| {
+        let found = found.double_value(&[]);
+        assert!((found - expected).abs() < 1e-5 * expected.abs().max(1.0), "{found} for {expected}");
+    };
+    for (is_soft, gamma_neg, gamma_pos, clip, eps, sum) in [
+        (false, 4.0, 0.0, 0.1, 0.01, 4.7430906),
+        (false, 4.0, 1.0, 0.05, 1e-08, 4.4351474),
+        (false, 0.0, 0.0, 0.0, 1e-08, 7.6060087),
+        (false, 2.0, 0.0, 0.0, 1e-08, 5.7070445),
+        (true, 4.0, 0.0, 0.1, 0.01, 2.3400083),
+        (true, 4.0, 1.0, 0.05, 1e-08, 1.8446269),
+        (true, 0.0, 0.0, 0.0, 1e-08, 7.4260087),
+        (true, 2.0, 0.0, 0.0, 1e-08, 4.2106763),
+    ] {
+        let args = [("gamma_neg", gamma_neg), ("gamma_pos", gamma_pos), ("clip", clip), ("eps", eps)];
+        let mut args: Vec<(&str, Node)> = args.map(|(name, value)| (name, Node::program(value))).to_vec();
+        args.push(("reduction", Node::program("sum")));
+        let loss = build("timm.loss.AsymmetricLossMultiLabel", args).unwrap();
+        close(&loss.forward(&logits, if is_soft { &soft } else { &hard }), sum);
+    }
+    let weighted = build("torch.nn.BCEWithLogitsLoss", vec![("pos_weight", Node::program(10.0))]).unwrap();
+    close(&weighted.forward(&logits, &hard), 6.031452);
+    let each = build("torch.nn.BCEWithLogitsLoss", vec![("pos_weight", numbers(&[10.0; 4]))]).unwrap();
+    close(&each.forward(&logits, &hard), 6.031452);
+    let logits = Tensor::from_slice(&[1f32, 2.0, -0.5, 0.2, -0.1, 0.4]).view([2, 3]);
+    for (smoothing, mean) in [(0.0, 0.7287392), (0.004, 0.7311392), (0.1, 0.7887392)] {
+        let loss = build("torch.nn.CrossEntropyLoss", vec![("label_smoothing", Node::program(smoothing))]).unwrap();
+        close(&loss.forward(&logits, &Tensor::from_slice(&[1i64, 0])), mean);
+    }
+    // Mixed classes: the weighted pair of losses is the loss of weighted targets.
+    let loss = build("torch.nn.CrossEntropyLoss", vec![]).unwrap();
+    let one =
+        |row: i64, class: i64| loss.forward(&logits.narrow(0, row, 1), &Tensor::from_slice(&[class])).double_value(&[]);
+    let (first, second) = (0.7 * one(0, 1) + 0.3 * one(0, 0), 0.9 * one(1, 0) + 0.1 * one(1, 1));
+    let targets = Tensor::from_slice(&[0.3f32, 0.7, 0.0, 0.9, 0.1, 0.0]).view([2, 3]);
+    close(&loss.forward(&logits, &targets), (first + second) / 2.0);
+}

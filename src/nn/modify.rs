@@ -83,12 +83,16 @@ pub(super) fn adapt(weight: &Tensor, channels: i64) -> Tensor {
     weight.repeat(&repeats).narrow(1, 0, channels) * (old as f64 / channels as f64)
 }
 
-/// Gives the last layer `outputs` outputs, with PyTorch's default initial values.
+/// Gives the last layer `outputs` outputs, with PyTorch's default initial values. With `flatten`, what it sees is
+/// flattened to `[batch, features]` first, if it is a linear layer.
 ///
 /// # Errors
 /// When there is no such layer.
-pub fn replace_last_layer(path: &Path, outputs: i64) -> Result<()> {
-    let Found { weight, bias, .. } = layers(path).into_iter().next_back().ok_or_else(|| none("last"))?;
+pub fn replace_last_layer(path: &Path, outputs: i64, flatten: bool) -> Result<()> {
+    let Found { label, weight, bias } = layers(path).into_iter().next_back().ok_or_else(|| none("last"))?;
+    if flatten {
+        label.flatten();
+    }
     let mut shape = weight.size();
     shape[0] = outputs;
     replace(&weight, &shape, init::default_weight)?;
@@ -144,7 +148,7 @@ mod tests {
         assert!((sum - now).abs() < 1e-5);
         assert_eq!(run(&net, 1), [2, 10]);
         replace_first_layer(&root, 6, false).unwrap();
-        replace_last_layer(&root, 3).unwrap();
+        replace_last_layer(&root, 3, true).unwrap();
         assert_eq!(run(&net, 6), [2, 3]);
         assert_eq!(params.state_dict()["2.bias"].size(), [3]);
         assert_eq!(last_layer_to_identity(&root).unwrap(), 100);

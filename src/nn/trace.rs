@@ -16,12 +16,28 @@ pub struct Label {
     /// PyTorch's class name: `Conv2d`.
     pub kind: &'static str,
     bypassed: AtomicBool,
+    flattening: AtomicBool,
     averaging: AtomicBool,
 }
 
 impl Label {
     pub(super) fn new(name: &str, kind: &'static str) -> Self {
-        Label { name: name.to_owned(), kind, bypassed: AtomicBool::new(false), averaging: AtomicBool::new(false) }
+        Label {
+            name: name.to_owned(),
+            kind,
+            bypassed: AtomicBool::new(false),
+            flattening: AtomicBool::new(false),
+            averaging: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the layer flattens its input first, `[batch, …]` to `[batch, features]`.
+    pub fn is_flattening(&self) -> bool {
+        self.flattening.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn flatten(&self) {
+        self.flattening.store(true, Ordering::Relaxed);
     }
 
     /// Whether the layer passes its input on unchanged (see [`super::modify`]).

@@ -115,13 +115,79 @@ pub fn load_backbone(path: &Path, weights: Option<&str>, target: &str) -> Result
     fit(&network, &dict, weights, Fit::Exact)
 }
 
-/// Loads a local file into the network below `path`; with `partial`, what fits.
+/// How the names of a file's tensors become the network's, and how much must fit.
+#[derive(Clone, Debug, Default)]
+pub struct Transfer {
+    /// What all names begin with that is taken off.
+    pub remove_prefix: String,
+    /// Parts of names and what stands in their place.
+    pub replace: Vec<[String; 2]>,
+    /// Whether tensors may be missing, left over or of other shapes.
+    pub partial: bool,
+    /// The file's MD5 sum.
+    pub md5: Option<String>,
+}
+
+/// Loads a local file into the network below `path` under other names.
 ///
 /// # Errors
-/// When the file cannot be read or does not fit.
-pub fn load_file(path: &Path, file: &str, partial: bool) -> Result<()> {
-    let how = if partial { Fit::Partial } else { Fit::Exact };
-    fit(&below(path), &read_weights(File::new(file), None)?, file, how)
+/// When the file cannot be read, has another sum, or does not fit.
+pub fn transfer(path: &Path, file: &str, how: &Transfer) -> Result<()> {
+    if let Some(wanted) = &how.md5 {
+        use md5::Digest;
+        let bytes = std::fs::read(file).map_err(|error| Error::io("read", File::new(file), error))?;
+        let found: String = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        if *wanted != found {
+            return Err(Error::request(format!("{file} has the MD5 sum {found}, not {wanted}")).help("fetch it again"));
+        }
+    }
+    let rename = |name: String| {
+        let name = name.strip_prefix(how.remove_prefix.as_str()).map_or(name.clone(), str::to_owned);
+        how.replace.iter().fold(name, |name, [from, to]| name.replace(from.as_str(), to))
+    };
+    let dict = read_weights(File::new(file), None)?;
+    let dict = dict.into_iter().map(|(name, tensor)| (rename(name), tensor)).collect();
+    fit(&below(path), &dict, file, if how.partial { Fit::Partial } else { Fit::Exact })
+}
+
+/// Takes over every tensor of a checkpoint whose name and shape agree; all others stay as they were drawn. `from` is
+/// a checkpoint, or the folder of a run that left one.
+///
+/// # Errors
+/// When the file is not there or cannot be read, or nothing agrees.
+pub fn take_over(path: &Path, from: Option<&str>) -> Result<()> {
+    let Some(from) = from else { return Ok(()) };
+    let places = ["trained_model.ckpt", "best.ckpt", "checkpoints/last.ckpt", "last.ckpt"];
+    let folder = File::new(from);
+    let file = if folder.is_dir() {
+        let found = places.iter().map(|place| folder.join(place)).find(|place| place.is_file());
+        found.ok_or_else(|| {
+            Error::request(format!("there is no checkpoint in {from}"))
+                .help(format!("looked for {}", places.join(", ")))
+        })?
+    } else {
+        folder.to_owned()
+    };
+    let prefix = if path.name().is_empty() { String::new() } else { format!("{}.", path.name()) };
+    let dict = read_weights(&file, None)?;
+    let dict: IndexMap<String, Tensor> = dict
+        .into_iter()
+        .map(|(name, tensor)| (name.strip_prefix(prefix.as_str()).map_or(name.clone(), str::to_owned), tensor))
+        .collect();
+    let network = below(path);
+    let options = LoadOptions { fit: Fit::Partial, ..LoadOptions::default() };
+    let report = load_weights(&network, &dict, &options).map_err(|error| error.context(format!("weights {from}")))?;
+    let drawn: Vec<String> = network
+        .keys()
+        .filter(|name| report.missing.contains(name) || report.mismatched.iter().any(|clash| clash.name == **name))
+        .cloned()
+        .collect();
+    let count = network.len() - drawn.len();
+    tracing::info!("{count} tensors are taken over from {}", file.display());
+    if !drawn.is_empty() {
+        tracing::info!("drawn anew, because the file has none of the name and shape: {}", drawn.join(", "));
+    }
+    Ok(())
 }
 
 /// Loads a local file as timm does: a first convolution for other channels is adapted, and a `head` (`fc`) for other

@@ -19,6 +19,7 @@ mod rprop;
 mod rule;
 mod scaler;
 pub mod schedulers;
+mod several;
 mod sgd;
 
 use std::collections::HashSet;
@@ -187,6 +188,8 @@ pub fn register(registry: &mut Registry) {
     registry.add::<adamax::Adamax>();
     registry.add::<asgd::Asgd>();
     registry.add::<rprop::Rprop>();
+    registry.add::<several::SeveralArgs>();
+    registry.add::<several::SeveralSchedules>();
     schedulers::register(registry);
 }
 

@@ -1,6 +1,10 @@
 //! The typed plan of a run: what stands where in the resolved config, every component looked up and checked, all
 //! problems at once. Nothing has been created when a plan is refused.
 
+pub mod layout;
+
+use std::path::PathBuf;
+
 use indexmap::IndexMap;
 use serde::Deserialize;
 
@@ -40,9 +44,15 @@ pub struct Settings {
     /// Whether to fit.
     #[serde(default = "yes")]
     pub train: bool,
+    /// Whether to validate after the fit, with the best checkpoint.
+    #[serde(default)]
+    pub validate: bool,
     /// Whether to test after the fit, with the best checkpoint.
     #[serde(default)]
     pub test: bool,
+    /// Where the best checkpoint is left under a second name after the fit, however that ends.
+    #[serde(default)]
+    pub best_checkpoint_copy: Option<PathBuf>,
     /// The checkpoint to go on from or to evaluate: a path.
     #[serde(default)]
     pub ckpt_path: Option<String>,
@@ -153,7 +163,17 @@ impl Checker<'_> {
     }
 
     fn settings(&mut self) -> Option<Settings> {
-        let known = ["seed", "tune", "train", "test", "ckpt_path", "optimized_metric", "task_name"];
+        let known = [
+            "seed",
+            "tune",
+            "train",
+            "validate",
+            "test",
+            "best_checkpoint_copy",
+            "ckpt_path",
+            "optimized_metric",
+            "task_name",
+        ];
         let all = self.config.as_map().into_iter().flatten();
         let own = all.filter(|(key, _)| key.as_str().is_some_and(|key| known.contains(&key)));
         let own: Map = own.map(|(key, node)| (key.clone(), node.clone())).collect();

@@ -1,6 +1,6 @@
 //! Messages on the console and in the run's log file.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,20 +48,55 @@ impl<'a> MakeWriter<'a> for ConsoleWriter {
     }
 }
 
-/// Starts logging: to the console, and to `file` when there is one. `RUNNER_LOG` sets the level (`info` by
-/// default; `debug`, `runner::data=trace`, …). Only the first call of a process counts.
+/// Where messages to the log file go.
+enum LogFile {
+    /// There is no file yet: they wait for it.
+    Waiting(Vec<u8>),
+    /// The file.
+    Open(File),
+}
+
+static LOG_FILE: Mutex<LogFile> = Mutex::new(LogFile::Waiting(Vec::new()));
+
+#[derive(Clone, Copy)]
+struct FileWriter;
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *LOG_FILE.lock().unwrap_or_else(PoisonError::into_inner) {
+            LogFile::Waiting(waiting) => waiting.extend_from_slice(bytes),
+            LogFile::Open(file) => file.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for FileWriter {
+    type Writer = FileWriter;
+    fn make_writer(&'a self) -> FileWriter {
+        *self
+    }
+}
+
+/// Starts logging: to the console, and to `file` once there is one, which then gets what was said before. `RUNNER_LOG`
+/// sets the level (`info` by default; `debug`, `runner::data=trace`, …). Only the first file of a process counts.
 pub fn start_logging(file: Option<&Path>) -> Result<()> {
     let filter = || EnvFilter::try_from_env("RUNNER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::IsTerminal::is_terminal(&io::stderr()) && std::env::var_os("NO_COLOR").is_none();
     let console = fmt::layer().with_writer(ConsoleWriter).without_time().with_target(false).with_ansi(colours);
-    let to_file = match file {
-        None => None,
-        Some(path) => {
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            let file = file.map_err(|error| Error::io("write", path, error))?;
-            Some(fmt::layer().with_writer(Mutex::new(file)).with_ansi(false).with_filter(filter()))
+    if let Some(path) = file {
+        let mut log = LOG_FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let LogFile::Waiting(waiting) = &*log {
+            let failed = |error| Error::io("write", path, error);
+            let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+            file.write_all(waiting).map_err(failed)?;
+            *log = LogFile::Open(file);
         }
-    };
+    }
+    let to_file = fmt::layer().with_writer(FileWriter).with_ansi(false).with_filter(filter());
     // The closing error is printed by the command line, with its remedy; the log file has it too.
     let shown = filter().and(filter_fn(|event| event.target() != OUTCOME));
     let _ = tracing_subscriber::registry().with(console.with_filter(shown)).with(to_file).try_init();

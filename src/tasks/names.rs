@@ -71,8 +71,9 @@ impl LogNames {
             return log(&self.epoch(split, name), LogTo::BOTH);
         }
         log(&self.epoch(split, name), LogTo::EPOCH_BAR);
-        if let (Split::Train, Some(step)) = (split, self.step(split, name)) {
-            log(&step, LogTo::STEP);
+        if let Some(step) = self.step(split, name) {
+            // Outside of training Lightning averages what a step logs over the pass.
+            log(&step, if split == Split::Train { LogTo::STEP } else { LogTo::EPOCH });
         }
     }
 }

@@ -191,6 +191,9 @@ pub struct TrainerArgs {
     /// For Lightning's own cloud.
     #[serde(default)]
     pub model_registry: Ignored,
+    /// Gone since Lightning 2: `accelerator` and `devices` say it now.
+    #[serde(default)]
+    pub gpus: Option<OneOrMany<i64>>,
 }
 
 fn one() -> u64 {
@@ -324,6 +327,11 @@ impl Component for TrainerArgs {
             self.callbacks.is_some(),
             "callbacks",
             "are configured at the top level of the config, under `callbacks:`",
+        );
+        refuse(
+            self.gpus.is_some(),
+            "gpus",
+            "is gone since Lightning 2: say trainer.accelerator=gpu and trainer.devices=1 instead",
         );
         refuse(self.accumulate_grad_batches == 0, "accumulate_grad_batches", "must be 1 or above");
         refuse(self.check_val_every_n_epoch == Some(0), "check_val_every_n_epoch", "must be 1 or above, or null");

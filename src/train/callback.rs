@@ -187,6 +187,11 @@ pub trait Callback: Stateful + Send {
     fn setup(&mut self, task: &mut dyn Task, args: &TrainerArgs) -> Result<()> {
         Ok(())
     }
+    /// Some steps are about to be trained on the side, to find a learning rate or a batch size, and undone: what the
+    /// network is in most of the training is made of it here. No other hook is heard meanwhile.
+    fn on_trial(&mut self, task: &mut dyn Task) -> Result<()> {
+        Ok(())
+    }
     /// The optimizer and the schedule have been made; nothing has been read from a checkpoint.
     fn on_optimizer(&mut self, cx: &mut Cx) -> Result<()> {
         Ok(())

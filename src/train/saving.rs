@@ -146,7 +146,9 @@ impl Trainer {
                 callback.restore(&callbacks.nested(&name))?;
             }
         }
-        self.loggers.restore(&state.nested("loggers"))?;
+        if self.in_own_folder {
+            self.loggers.restore(&state.nested("loggers"))?;
+        }
         // Before the optimizer's state comes back: a callback may have added groups to it, or changed the schedule.
         self.hook(task, |callback, cx| callback.on_load_checkpoint(checkpoint, cx))?;
         if let Some(optimizers) = &mut self.optimizers {

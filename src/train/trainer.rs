@@ -33,6 +33,9 @@ pub struct Trainer {
     pub(super) callbacks: Vec<Box<dyn Callback>>,
     /// Where values go.
     pub loggers: Loggers,
+    /// Whether the run goes on in the folder where it began: its loggers go on in their files then. Another run that
+    /// begins with a checkpoint has files of its own.
+    pub in_own_folder: bool,
     pub(super) log: Log,
     pub(super) optimizers: Option<Optimizers>,
     /// Over how many batches gradients are summed in this epoch.
@@ -113,13 +116,14 @@ impl Trainer {
         Trainer {
             args,
             device,
-            run_dir,
             stop,
             checkpoint_info: Vec::new(),
             metrics: MetricStore::new(),
             progress: Progress::default(),
             callbacks,
-            loggers: Loggers::start(loggers),
+            loggers: Loggers::start(loggers, run_dir.as_deref()),
+            run_dir,
+            in_own_folder: false,
             log: Log::default(),
             optimizers: None,
             accumulate,

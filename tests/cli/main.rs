@@ -2,6 +2,8 @@
 
 #[path = "../support/slurm.rs"]
 mod cluster;
+#[path = "../support/pictures.rs"]
+mod pictures;
 #[path = "../support/python.rs"]
 mod python;
 #[path = "../support/runner.rs"]
@@ -15,12 +17,16 @@ mod evaluate;
 mod evaluation;
 mod interrupt;
 mod loggers;
+mod malpolon;
+mod moths;
 mod parity;
 mod report;
 mod resume;
+mod search;
 mod slurm;
 mod sweep;
 mod tasks;
 mod train;
 mod trainer;
 mod tune;
+mod varkoder;

@@ -5,7 +5,7 @@ use tch::Tensor;
 use crate::checkpoint::Checkpoint;
 use crate::prelude::*;
 use crate::tensor::Stateful;
-use crate::train::{Callback, CallbackKind, Cx, backbone};
+use crate::train::{Callback, CallbackKind, Cx, Task, backbone};
 
 /// Freezes the backbone and unfreezes a growing share of it, last layers first.
 ///
@@ -96,6 +96,19 @@ impl Stateful for Unfreezing {}
 impl Callback for Unfreezing {
     fn name(&self) -> String {
         "ProgressiveUnfreeze".into()
+    }
+
+    /// With as much unfrozen as in the end.
+    fn on_trial(&mut self, task: &mut dyn Task) -> Result<()> {
+        let params = task.params();
+        let names = backbone(params, &self.args.backbone)?;
+        let entries = params.entries();
+        let tensors: Vec<Tensor> = names.iter().map(|name| entries[name.as_str()].tensor.shallow_clone()).collect();
+        let frozen = self.args.frozen(self.args.epoch_start + self.args.epoch_duration, tensors.len());
+        for (index, tensor) in tensors.iter().enumerate() {
+            let _ = tensor.set_requires_grad(index >= frozen);
+        }
+        Ok(())
     }
 
     /// After the optimizer is made: a task that leaves frozen parameters out of it holds these, too.

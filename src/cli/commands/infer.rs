@@ -7,12 +7,13 @@ use serde_json::{Map as JsonMap, Value as Json};
 use walkdir::WalkDir;
 
 use super::checkpoints;
+use super::query::Query;
 use crate::checkpoint::TensorFile;
 use crate::cli::compose::{Composed, Request};
 use crate::config::{KeyPath, Node, Value};
 use crate::data::datasets::is_image;
 use crate::data::record::read_facts;
-use crate::data::{DataFacts, DataModuleKind, Loader};
+use crate::data::{DataFacts, DataModuleKind, LabelKind, Loader};
 use crate::error::{Error, Result};
 use crate::nn::{DataShape, Dims};
 use crate::registry::{Build, Kind, KindInfo, Registry, Slot};
@@ -28,15 +29,19 @@ enum Format {
     JsonLines,
     /// One list of `path`, `class` and `score`.
     Json,
+    /// The table that varKoder's query writes.
+    Varkoder,
 }
 
 /// The options that are no overrides of the config.
 struct Options {
     format: Format,
     out: Option<PathBuf>,
+    /// With varkoder's table: a column for every label's probability.
+    include_probs: bool,
 }
 
-const OPTIONS: &[&str] = &["format", "out", "overwrite"];
+const OPTIONS: &[&str] = &["format", "out", "overwrite", "include_probs"];
 
 impl Options {
     fn of(request: &Request) -> Result<Self> {
@@ -46,12 +51,13 @@ impl Options {
             None | Some("csv") => Format::Csv,
             Some("jsonl" | "ndjson") => Format::JsonLines,
             Some("json") => Format::Json,
+            Some("varkoder") => Format::Varkoder,
             Some(other) if request.typed("format").is_none() => {
                 return Err(Error::request(format!("the ending .{other} names no format"))
                     .help("give format=csv, jsonl or json"));
             }
             Some(other) => {
-                return Err(Error::request(format!("format is csv, jsonl or json, not `{other}`")));
+                return Err(Error::request(format!("format is csv, jsonl, json or varkoder, not `{other}`")));
             }
         };
         let overwrite = request.typed("overwrite") == Some("true");
@@ -60,7 +66,7 @@ impl Options {
                 Error::request(format!("{} exists", path.display())).help("give another out=…, or overwrite=true")
             );
         }
-        Ok(Options { format, out })
+        Ok(Options { format, out, include_probs: request.typed("include_probs") == Some("true") })
     }
 }
 
@@ -75,6 +81,11 @@ pub fn infer(request: &Request, registry: &Registry) -> Result<i32> {
     let mut model = Model::load(&request.without(OPTIONS)?, registry, &checkpoint)?;
     let loader = model.loader(files)?;
     let name = |path: &Path| path.strip_prefix(&root).unwrap_or(path).display().to_string();
+    let query = Query {
+        checkpoint: checkpoint.display().to_string(),
+        threshold: model.threshold.clone(),
+        include_probs: options.include_probs,
+    };
     let mut sink = Sink::open(&options)?;
     let mut failed = Vec::new();
     let mut count = 0;
@@ -90,13 +101,18 @@ pub fn infer(request: &Request, registry: &Registry) -> Result<i32> {
             .map(|&index| loader.dataset.path(index).map_or_else(|| loader.dataset.id(index), name))
             .collect();
         let batch = batch.to_device(model.device)?;
-        let rows = tch::no_grad(|| guard(|| model.task.predict_step(&batch)))?;
+        let mut rows = tch::no_grad(|| guard(|| model.task.predict_step(&batch)))?;
         count += ids.len();
+        if options.format == Format::Varkoder {
+            let known = batch.indices.iter().map(|&index| loader.dataset.row(index)).collect();
+            rows = query.table(loader.dataset.columns(), known, rows);
+        }
         sink.rows(&ids, &rows)?;
     }
     sink.close()?;
     for (path, why) in &failed {
-        eprintln!("not read: {path}: {why}");
+        let why = if why.contains(path.as_str()) { why.clone() } else { format!("{path}: {why}") };
+        eprintln!("left out: {why}");
     }
     if count == 0 {
         return Err(Error::failed("none of the files could be read"));
@@ -143,6 +159,8 @@ struct Model {
     task: Box<dyn Task>,
     data: Box<dyn crate::data::DataModule>,
     device: tch::Device,
+    /// From which probability on a label is predicted, where the model has labels.
+    threshold: Option<String>,
 }
 
 impl Model {
@@ -170,7 +188,11 @@ impl Model {
         task.setup(&facts)?;
         checkpoints::load_into(task.params(), path)?;
         let data = cx.build(&slot::<DataModuleKind>(&config, "data")?)?;
-        Ok(Model { task, data, device })
+        let threshold = (facts.labels == LabelKind::Multi).then(|| {
+            let given = config.select("model.threshold").filter(|node| !node.is_null());
+            given.map_or_else(|| "0.5".to_owned(), crate::config::text::py_str)
+        });
+        Ok(Model { task, data, device, threshold })
     }
 
     fn loader(&self, files: Vec<PathBuf>) -> Result<Loader> {
@@ -261,11 +283,12 @@ impl Sink {
     fn rows(&mut self, ids: &[String], rows: &Rows) -> Result<()> {
         let mut text = Vec::new();
         match self.format {
-            Format::Csv => {
+            Format::Csv | Format::Varkoder => {
                 let failed = |error: csv::Error| Error::failed(format!("the table cannot be written: {error}"));
                 let mut writer = csv::Writer::from_writer(&mut text);
                 if !self.started {
-                    let columns = std::iter::once("path").chain(rows.columns.iter().map(String::as_str));
+                    let first = if self.format == Format::Varkoder { "varKode_image_path" } else { "path" };
+                    let columns = std::iter::once(first).chain(rows.columns.iter().map(String::as_str));
                     writer.write_record(columns).map_err(failed)?;
                 }
                 for (id, row) in ids.iter().zip(&rows.rows) {

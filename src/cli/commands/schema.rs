@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::registry::Registry;
+use crate::metrics::MetricKind;
+use crate::registry::{Kind, Registry};
 use crate::run::write_atomic;
 
 /// Where schemas go, below the working folder; what the modeline of a shipped config points at.
@@ -45,6 +46,10 @@ pub fn of_group(registry: &Registry, kind: &str, by_name: bool) -> Value {
             schema["properties"] = json!({});
         }
         schema["properties"]["_target_"] = json!({ "enum": entry.targets });
+        if entry.kind.name == MetricKind::NAME {
+            // A task of labels takes it before the metric does.
+            schema["properties"]["ignore_labels"] = json!({});
+        }
         for key in ["_partial_", "_recursive_", "_convert_", "_args_"] {
             schema["properties"][key] = json!({});
         }

@@ -3,11 +3,13 @@
 use serde_json::json;
 
 use super::run::{GoOn, Run, Wanted, shown};
-use super::{checkpoints, tune};
+use super::{checkpoints, test_table, tune};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
+use crate::config::{Node, Value};
 use crate::data::Split;
 use crate::error::{Error, Result};
+use crate::plan::layout;
 use crate::registry::Registry;
 use crate::run::Results;
 use crate::train::{Signal, Status};
@@ -17,6 +19,9 @@ pub const INTERRUPTED: i32 = 130;
 
 /// Runs the command; gives the exit code.
 pub fn train(composed: &Composed, registry: &Registry) -> Result<i32> {
+    if layout::asks_to_predict(&composed.resolve(&composed.run_dir()?)?) {
+        return test_table::predict(composed, registry);
+    }
     carry_out(composed, registry, None)
 }
 
@@ -72,11 +77,21 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
     let mut status = Status::Finished;
     if run.settings.train {
         run.event("fit", json!({}));
-        let outcome = run.trainer.fit(run.task.as_mut(), run.data.as_ref(), resume)?;
+        describe(run)?;
+        let outcome = run.trainer.fit(run.task.as_mut(), run.data.as_ref(), resume);
+        keep_best(run)?;
+        let outcome = outcome?;
         if let Some(why) = outcome.stopped {
             run.results.reason = Some(why);
         }
         status = outcome.status;
+    }
+    if run.settings.validate && status == Status::Finished && run.settings.train {
+        run.event("validate", json!({}));
+        if let Some(best) = run.trainer.best() {
+            checkpoints::load_into(run.task.params(), &best.path)?;
+        }
+        run.trainer.evaluate(run.task.as_mut(), run.data.as_ref(), Split::Val)?;
     }
     if run.settings.test && (status == Status::Finished || shows_what_there_is(run)) {
         run.event("test", json!({}));
@@ -89,7 +104,7 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
             None if run.settings.train => tracing::info!("no checkpoint was kept: testing the weights as they are"),
             None => {}
         }
-        run.trainer.evaluate(run.task.as_mut(), run.data.as_ref(), Split::Test)?;
+        run.evaluate(Split::Test)?;
         if run.trainer.stop.is_interrupted() {
             status = Status::Interrupted;
         }
@@ -98,6 +113,49 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
         return Err(Error::request("train=false and test=false leave nothing to do"));
     }
     Ok(status)
+}
+
+/// Says in the log what is trained with what on what.
+fn describe(run: &Run) -> Result<()> {
+    for part in ["model.net", "model.loss", "model.optimizer", "model.scheduler"] {
+        let Some(node) = run.config().select(part).filter(|node| !node.is_null()) else { continue };
+        tracing::info!("{}: {}", part.trim_start_matches("model."), called(node));
+    }
+    for split in [Split::Train, Split::Val, Split::Test] {
+        if let Some(loader) = run.data.loader(split)? {
+            let (samples, batches) = (loader.samples(), loader.batches());
+            tracing::info!("{} data: {samples} samples, {batches} batches of {}", split.name(), loader.batch_size);
+        }
+    }
+    Ok(())
+}
+
+/// A component as Python would write it: `SGD(lr=0.01, momentum=0.9)`.
+fn called(node: &Node) -> String {
+    match (&node.value, node.get("_target_").and_then(Node::as_str)) {
+        (Value::Map(map), target) => {
+            let args = map
+                .iter()
+                .filter(|(key, node)| !matches!(key.as_str(), Some("_target_" | "_partial_")) && !node.is_null());
+            let args = args.map(|(key, node)| format!("{key}={}", called(node))).collect::<Vec<_>>().join(", ");
+            format!("{}({args})", target.and_then(|target| target.rsplit('.').next()).unwrap_or("dict"))
+        }
+        (Value::List(list), _) => format!("[{}]", list.iter().map(called).collect::<Vec<_>>().join(", ")),
+        _ => crate::config::text::py_str(node),
+    }
+}
+
+/// Leaves the best checkpoint under a second name, where the config asks for it, however the fit has ended.
+fn keep_best(run: &mut Run) -> Result<()> {
+    let (Some(copy), Some(best)) = (run.settings.best_checkpoint_copy.clone(), run.trainer.best()) else {
+        return Ok(());
+    };
+    run.trainer.settle_checkpoints()?;
+    if best.path.is_file() {
+        std::fs::copy(&best.path, &copy).map_err(|error| Error::io("write", &copy, error))?;
+        tracing::info!("the best checkpoint is also {}", shown(&copy));
+    }
+    Ok(())
 }
 
 /// After Ctrl-C in the fit the best weights so far are tested, if there are any; a second Ctrl-C ends at once. When

@@ -8,6 +8,7 @@ use super::image_table::Missing;
 use super::images::{Given, ImageModule, Images, Records, Source};
 use crate::checkpoint::pickle::numpy::Array;
 use crate::checkpoint::pickle::{Item, Pickle};
+use crate::data::decode::Decode;
 use crate::data::transforms::Pipeline;
 use crate::data::{DataModule, DataModuleKind, Level, Targets};
 use crate::error::{Error, Result};
@@ -237,6 +238,10 @@ impl Source for Batches {
         let kind = if kinds == 2 && self.labels == Labels::Fine { 1 } else { 0 };
         let classes = std::mem::take(&mut levels[kind].classes);
         Ok(Records { given, ..Records::classes(images, std::mem::take(&mut labels[kind]), classes) })
+    }
+
+    fn unlabelled(&self, paths: Vec<PathBuf>) -> Option<Records> {
+        Some(Records::unlabelled(Images::files(paths, PathBuf::new(), Decode::default())))
     }
 }
 

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::split::SplitRule;
+use crate::config::{Node, Value};
 use crate::data::decode::MAX_PIXELS;
 use crate::data::mix::{BatchTransform, BatchTransformKind};
 use crate::data::sampler::SamplerSpec;
@@ -38,6 +39,8 @@ pub struct Common {
 pub struct Batching {
     /// Samples in a batch.
     pub batch_size: usize,
+    /// Samples in a batch of the test and of predictions, when it is another number.
+    pub test_batch_size: Option<usize>,
     /// Batch sizes that follow the number of training samples.
     pub auto: Option<AutoBatch>,
     /// Worker threads.
@@ -165,13 +168,34 @@ pub(super) fn cache_dir() -> PathBuf {
     ".cache/images".into()
 }
 
+/// Says so when a Normalize behind ToTensor has a mean that no value from 0 to 1 has: it was taken of 0…255.
+fn warn_of_scale(transforms: &Transforms) {
+    let mut scaled = false;
+    for slot in transforms {
+        let class = slot.target().and_then(|target| target.rsplit('.').next()).unwrap_or_default();
+        scaled |= class == "ToTensor";
+        let means = slot.node.get("mean").and_then(Node::as_list).unwrap_or_default();
+        let is_above = |mean: &Node| match mean.value {
+            Value::Int(value) => value > 1,
+            Value::Float(value) => value > 1.0,
+            _ => false,
+        };
+        if scaled && class == "Normalize" && means.iter().any(is_above) {
+            tracing::warn!("{}: a mean above 1, but ToTensor gives values from 0 to 1: divide it by 255", slot.path);
+        }
+    }
+}
+
 /// Builds the transforms of a split; `default` stands where none are given.
 ///
 /// # Errors
 /// When a transform cannot be built.
 pub fn pipeline(cx: &mut Build, given: &Option<Transforms>, default: impl FnOnce() -> Pipeline) -> Result<Pipeline> {
     match given {
-        Some(transforms) => Ok(Pipeline::new(cx.build_all(transforms)?)),
+        Some(transforms) => {
+            warn_of_scale(transforms);
+            Ok(Pipeline::new(cx.build_all(transforms)?))
+        }
         None => Ok(default()),
     }
 }
@@ -199,6 +223,9 @@ macro_rules! data_module {
             /// Samples in a batch.
             #[serde(default = "crate::data::datasets::common::batch_size")]
             batch_size: std::num::NonZeroUsize,
+            /// Samples in a batch of the test and of predictions; null: as many as in training.
+            #[serde(default)]
+            test_batch_size: Option<std::num::NonZeroUsize>,
             /// Threads that read ahead; 0 reads on the thread that trains.
             #[serde(default)]
             num_workers: usize,
@@ -276,6 +303,7 @@ macro_rules! data_module {
                 Ok(common::Common {
                     batching: common::Batching {
                         batch_size: self.batch_size.get(),
+                        test_batch_size: self.test_batch_size.map(std::num::NonZeroUsize::get),
                         auto: None,
                         num_workers: self.num_workers,
                         prefetch_factor: self.prefetch_factor.get(),

@@ -16,7 +16,7 @@ use super::split::{Parts, Sizes};
 use super::table::Table;
 use crate::data::decode::{Decode, Mode};
 use crate::data::transforms::Pipeline;
-use crate::data::{DataModule, DataModuleKind, Level, Targets};
+use crate::data::{DataModule, DataModuleKind, Level, Targets, record};
 use crate::error::{Error, Result};
 use crate::prelude::*;
 
@@ -369,6 +369,36 @@ impl Source for KmerImages {
         let Some(class) = learnt.iter().position(|count| *count == 0) else { return Ok(()) };
         Err(Error::request(format!("the label `{}` is in no training sample", classes[class]))
             .help("leave one of its samples to training: change data.val_ids, or remove the label"))
+    }
+
+    /// varKoder's `input_data.csv` and `labels.txt`.
+    fn record(&self, records: &Records, parts: &Parts, run: &Path) -> Result<()> {
+        let flagged = self.label_table.is_none();
+        let mut header = COLUMNS[..4].to_vec();
+        header.extend(["path", "labels"]);
+        header.extend(flagged.then_some(COLUMNS[4]));
+        header.push("is_valid");
+        let mut order: Vec<(u32, bool)> = parts.train.iter().map(|&index| (index, false)).collect();
+        order.extend(parts.val.iter().map(|&index| (index, true)));
+        order.sort_unstable();
+        let rows = order.into_iter().map(|(index, is_valid)| {
+            let index = index as usize;
+            let row = &records.rows[index];
+            let mut cells = row[..4].to_vec();
+            let path = match &records.images {
+                Images::Files(files) => files.path(index).display().to_string(),
+                Images::Memory { .. } => records.id(index),
+            };
+            cells.push(path);
+            cells.push(records.targets.words(index, &records.levels));
+            cells.extend(flagged.then(|| row[4].clone()));
+            cells.push(if is_valid { "True" } else { "False" }.to_owned());
+            cells
+        });
+        record::csv(&run.join("input_data.csv"), &header, rows)?;
+        let classes = records.levels.first().map_or(&[][..], |level| &level.classes);
+        let labels: String = classes.iter().map(|class| format!("{class}\n")).collect();
+        crate::run::write_atomic(&run.join("labels.txt"), labels.as_bytes())
     }
 
     fn unlabelled(&self, paths: Vec<PathBuf>) -> Option<Records> {

@@ -17,7 +17,7 @@ pub mod images;
 mod kmer;
 mod mnist;
 mod npy;
-mod png_text;
+pub mod png_text;
 mod random;
 pub mod split;
 pub mod table;

@@ -20,6 +20,25 @@ pub fn read(path: &Path) -> Result<HashMap<String, String>> {
     texts(&bytes).map_err(|what| Error::failed(format!("cannot read {}: {what}", path.display())))
 }
 
+/// A PNG file with further texts, behind its header.
+pub fn with_texts(png: &[u8], texts: &[(String, String)]) -> Vec<u8> {
+    // The signature, then the header chunk: length, name, 13 bytes, checksum.
+    let header = (8 + 4 + 4 + 13 + 4).min(png.len());
+    let mut out = png[..header].to_vec();
+    for (key, text) in texts {
+        let mut chunk = b"tEXt".to_vec();
+        chunk.extend(key.bytes().chain([0]));
+        chunk.extend(text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')));
+        let mut checksum = flate2::Crc::new();
+        checksum.update(&chunk);
+        out.extend(((chunk.len() - 4) as u32).to_be_bytes());
+        out.extend(&chunk);
+        out.extend(checksum.sum().to_be_bytes());
+    }
+    out.extend(&png[header..]);
+    out
+}
+
 fn texts(bytes: &[u8]) -> Result<HashMap<String, String>, &'static str> {
     let mut rest = bytes.strip_prefix(&SIGNATURE).ok_or("it is no PNG file")?;
     let mut texts = HashMap::new();

@@ -6,6 +6,8 @@
 pub mod per_sample;
 pub mod warp;
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use tch::{Kind as Dtype, Tensor};
@@ -22,6 +24,11 @@ pub trait BatchTransform: Send + Sync {
     /// # Errors
     /// When the batch is not of the kind that the transform acts on.
     fn apply(&self, batch: Batch, rng: &mut Rng) -> Result<Batch>;
+
+    /// The same for data of so many classes, if it needs to know how many and has not been told.
+    fn for_classes(&self, _: i64) -> Option<Arc<dyn BatchTransform>> {
+        None
+    }
 
     /// Its parts, when it mixes samples.
     fn mixing(&self) -> Option<&Mixing> {

@@ -1,5 +1,7 @@
 //! MixUp with a share of its own for each sample, and CutMix, as fastai draws them; for classes and sets of classes.
 
+use std::sync::Arc;
+
 use tch::{Kind as Dtype, Tensor};
 
 use super::{BatchTransform, BatchTransformKind, Draw};
@@ -19,7 +21,7 @@ pub struct SampleMixUp {
     /// Of the Beta distribution.
     #[serde(default = "alpha")]
     alpha: Positive,
-    /// How many classes there are; needed where a sample has one class.
+    /// How many classes there are; null: as the data says.
     #[serde(default)]
     num_classes: Option<i64>,
     /// Label smoothing of classes.
@@ -49,7 +51,7 @@ pub struct SampleCutMix {
     /// Of the Beta distribution.
     #[serde(default = "one")]
     alpha: Positive,
-    /// How many classes there are; needed where a sample has one class.
+    /// How many classes there are; null: as the data says.
     #[serde(default)]
     num_classes: Option<i64>,
     /// Label smoothing of classes.
@@ -58,6 +60,7 @@ pub struct SampleCutMix {
 }
 
 /// How targets become weights.
+#[derive(Clone, Copy)]
 struct Weights {
     classes: Option<i64>,
     smoothing: f64,
@@ -132,6 +135,11 @@ struct Blending {
 }
 
 impl BatchTransform for Blending {
+    fn for_classes(&self, classes: i64) -> Option<Arc<dyn BatchTransform>> {
+        let weights = Weights { classes: Some(classes), ..self.weights };
+        (self.weights.classes.is_none() && classes > 0).then(|| Arc::new(Blending { weights, ..*self }) as _)
+    }
+
     fn apply(&self, mut batch: Batch, rng: &mut Rng) -> Result<Batch> {
         let input = floats(&batch)?;
         let count = input.size()[0];
@@ -156,6 +164,11 @@ struct Pasting {
 }
 
 impl BatchTransform for Pasting {
+    fn for_classes(&self, classes: i64) -> Option<Arc<dyn BatchTransform>> {
+        let weights = Weights { classes: Some(classes), ..self.weights };
+        (self.weights.classes.is_none() && classes > 0).then(|| Arc::new(Pasting { weights, ..*self }) as _)
+    }
+
     fn apply(&self, mut batch: Batch, rng: &mut Rng) -> Result<Batch> {
         let input = floats(&batch)?;
         let size = input.size();

@@ -40,6 +40,7 @@ impl Module for Linear {
         if self.label.is_bypassed() {
             return input.shallow_clone();
         }
+        let input = &if self.label.is_flattening() { input.flatten(1, -1) } else { input.shallow_clone() };
         let output = input.linear(&self.weight, self.bias.as_ref());
         self.label.report(input, &output, || {
             let rows = output.numel() as u64 / self.weight.size()[0] as u64;

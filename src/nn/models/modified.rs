@@ -26,6 +26,9 @@ pub(super) struct ModifiedArgs {
     /// Outputs of the last layer, which is drawn anew.
     #[serde(default)]
     num_classes: Option<Count>,
+    /// Whether what the new last layer sees is flattened first, `[batch, …]` to `[batch, features]`.
+    #[serde(default)]
+    flatten: bool,
     /// Whether the last layer passes its input on, so that the network gives features.
     #[serde(default)]
     last_layer_to_identity: bool,
@@ -35,6 +38,15 @@ pub(super) struct ModifiedArgs {
     /// Whether the file may lack or have some entries more than the network; what fits is loaded.
     #[serde(default)]
     partial: bool,
+    /// What the names in the file begin with that the network's do not: `model.`.
+    #[serde(default)]
+    remove_prefix: String,
+    /// Parts of the names in the file and what they are in the network: `[[backbone., ""]]`.
+    #[serde(default)]
+    replace_keys: Vec<[String; 2]>,
+    /// The file's MD5 sum, if it is to be checked.
+    #[serde(default)]
+    weights_md5: Option<String>,
 }
 
 impl Component for ModifiedArgs {
@@ -53,13 +65,19 @@ impl Component for ModifiedArgs {
         Ok(NetSpec(Box::new(move |path| {
             let module = (net.0)(path)?;
             if let Some(file) = &self.weights {
-                weights::load_file(path, file, self.partial)?;
+                let how = weights::Transfer {
+                    remove_prefix: self.remove_prefix.clone(),
+                    replace: self.replace_keys.clone(),
+                    partial: self.partial,
+                    md5: self.weights_md5.clone(),
+                };
+                weights::transfer(path, file, &how)?;
             }
             if let Some(channels) = self.in_chans {
                 modify::replace_first_layer(path, channels.0, self.keep_first_weights)?;
             }
             if let Some(classes) = self.num_classes {
-                modify::replace_last_layer(path, classes.0)?;
+                modify::replace_last_layer(path, classes.0, self.flatten)?;
             }
             if self.last_layer_to_identity {
                 modify::last_layer_to_identity(path)?;

@@ -9,7 +9,7 @@ use crate::config::{KeyPath, Map, Node};
 use crate::error::{Error, Result};
 use crate::nn::args::Count;
 use crate::nn::layers::{Activation, Conv, ConvOptions, Dropout, Flatten, Function, Linear, Sequential};
-use crate::nn::{DataShape, Module, Net, NetSpec, Path};
+use crate::nn::{DataShape, Module, Net, NetSpec, Path, weights};
 use crate::registry::{Build, Check, Component, Slot, suggest};
 
 /// A network for pictures of k-mer counts, by varKoder's names: `fiannaca2018`, `arias2022`, or a model of timm with
@@ -27,6 +27,10 @@ pub(super) struct VarkoderArgs {
     /// A local file with pretrained weights of the body.
     #[serde(default)]
     pretrained: Option<String>,
+    /// A checkpoint, or the folder of a run: every tensor whose name and shape agree is taken over, all others are
+    /// drawn.
+    #[serde(default)]
+    continue_from: Option<String>,
     /// How images are stretched to the size of a model that has one.
     #[serde(default)]
     resize: Stretch,
@@ -103,7 +107,7 @@ impl Component for VarkoderArgs {
                 Some(near) => format!("did you mean `{near}`? Known are fiannaca2018, arias2022 and timm's names"),
                 None => "known are fiannaca2018, arias2022 and timm's resnet*, efficientnet_b* and vit_*".into(),
             });
-        } else if !self.random_weights && self.pretrained.is_none() {
+        } else if !self.random_weights && self.pretrained.is_none() && self.continue_from.is_none() {
             cx.problem("architecture", format!("the pretrained weights of `{}` are not here", self.architecture))
                 .help = Some(
                 "give a local file with them (pretrained: weights.safetensors), or draw them: random_weights: true"
@@ -124,13 +128,16 @@ impl Component for VarkoderArgs {
             let is_fiannaca = self.architecture == OWN[0];
             return Ok(NetSpec::new(move |path| {
                 let chain = if is_fiannaca { fiannaca(path, pixels, classes)? } else { arias(path, pixels, classes)? };
+                weights::take_over(path, self.continue_from.as_deref())?;
                 Ok(FirstChannel(chain))
             }));
         }
         let (side, stretch) = (self.side(), self.resize);
         let body = cx.build(&self.timm())?;
         Ok(NetSpec::new(move |path| {
-            Ok(Stretched { net: FastaiHead::new(path, &body, HeadShape::new(classes))?, side, stretch })
+            let net = FastaiHead::new(path, &body, HeadShape::new(classes))?;
+            weights::take_over(path, self.continue_from.as_deref())?;
+            Ok(Stretched { net, side, stretch })
         }))
     }
 }
@@ -238,6 +245,7 @@ mod tests {
             architecture: architecture.into(),
             random_weights: true,
             pretrained: None,
+            continue_from: None,
             resize: Stretch::Nearest,
             num_classes: None,
         };

@@ -79,15 +79,16 @@ impl Trainer {
             loader.drop_last = loader.samples() >= size;
         }
         let before = Before::of(task, self.device)?;
-        let callbacks = std::mem::take(&mut self.callbacks);
-        let loggers = std::mem::replace(&mut self.loggers, Loggers::start(Vec::new()));
+        let mut callbacks = std::mem::take(&mut self.callbacks);
+        let told = callbacks.iter_mut().try_for_each(|callback| callback.on_trial(task));
+        let loggers = std::mem::replace(&mut self.loggers, Loggers::start(Vec::new(), None));
         let log = std::mem::take(&mut self.log);
         let metrics = std::mem::take(&mut self.metrics);
         let progress = std::mem::take(&mut self.progress);
         let optimizers = self.optimizers.take();
         let accumulate = std::mem::replace(&mut self.accumulate, self.args.accumulate_grad_batches);
         self.keeps_loss = true;
-        let result = self.steps_aside(task, &loader, steps, rate, seen);
+        let result = told.and_then(|()| self.steps_aside(task, &loader, steps, rate, seen));
         self.keeps_loss = false;
         self.last_loss = None;
         // Before anything is put back: the trial's optimizer may hold most of the memory.

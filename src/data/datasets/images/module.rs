@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::{DiskCache, ImageDataset, Images, Kept};
 use crate::data::datasets::common::{Cache, Common, FileOptions};
 use crate::data::datasets::split::{Parts, Unsplit, split};
+use crate::data::mix::BatchTransform;
 use crate::data::progress::Progress;
 use crate::data::sampler::Sampler;
 use crate::data::{DataContext, DataFacts, DataModule, Level, Loader, SampleKey, Split, Targets, record};
@@ -152,6 +153,14 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// Writes tables of its own about the samples into a run's folder.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    fn record(&self, _: &Records, _: &Parts, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
     /// Files that are to be read as this source reads its own, without labels; `None` when its images are not files.
     fn unlabelled(&self, _: Vec<PathBuf>) -> Option<Records> {
         None
@@ -289,12 +298,20 @@ impl DataModule for ImageModule {
     fn loader(&self, split: Split) -> Result<Option<Loader>> {
         let Some(dataset) = self.dataset(split)? else { return Ok(None) };
         let Some(loaded) = &self.loaded else { return Ok(None) };
-        let loader = self.common.batching.loader(Arc::new(dataset), loaded.batch_size, self.seed);
+        let own = match split {
+            Split::Test | Split::Predict => self.common.batching.test_batch_size,
+            Split::Train | Split::Val => None,
+        };
+        let loader = self.common.batching.loader(Arc::new(dataset), own.unwrap_or(loaded.batch_size), self.seed);
         let shuffle = split == Split::Train;
         Ok(Some(if shuffle {
             let sampler = loaded.sampler.clone();
             let batching = &self.common.batching;
-            let batch_transforms = batching.transforms.clone();
+            let classes = self.facts.classes.len() as i64;
+            let for_classes = |transform: &Arc<dyn BatchTransform>| {
+                transform.for_classes(classes).unwrap_or_else(|| transform.clone())
+            };
+            let batch_transforms = batching.transforms.iter().map(for_classes).collect();
             Loader { shuffle, sampler, batch_transforms, drop_last: batching.drop_last, ..loader }
         } else {
             loader
@@ -311,12 +328,14 @@ impl DataModule for ImageModule {
         let dataset =
             ImageDataset::new(Arc::new(records), (0..count as u32).collect(), self.common.test.clone()).lenient();
         let batching = &self.common.batching;
-        Ok(Some(batching.loader(Arc::new(dataset), batching.batch_size, self.seed)))
+        let size = batching.test_batch_size.unwrap_or(batching.batch_size);
+        Ok(Some(batching.loader(Arc::new(dataset), size, self.seed)))
     }
 
     fn record(&self, run: &Path) -> Result<()> {
         record::facts(run, &self.facts)?;
         let Some(loaded) = &self.loaded else { return Ok(()) };
+        self.source.record(&loaded.records, &loaded.parts, run)?;
         let records = &loaded.records;
         let id = |index: usize| records.id(index);
         record::parts(run, &loaded.parts, id, &records.targets, &records.levels, &self.facts.classes)?;
