@@ -88,6 +88,8 @@ impl EarlyStopping {
         let name = &self.args.monitor;
         let current = match cx.monitored(name, "EarlyStopping") {
             Ok(value) => value,
+            // A run shorter than the way to its first validation (`max_steps`) has nothing to judge.
+            Err(_) if cx.validates && cx.progress.validated_at.is_none() => return Ok(()),
             Err(error) if self.args.strict => return Err(error),
             Err(error) => {
                 tracing::warn!("{error}");

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::optim::{Parts, matching};
 use crate::prelude::*;
@@ -44,7 +45,8 @@ fn hundred() -> Positive {
 }
 
 /// Which half of the training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Phase {
     Frozen,
     Main,
@@ -111,12 +113,14 @@ impl Component for FineTune {
     }
 }
 
-/// Which phase it is follows from the epoch, so there is nothing to keep.
+/// The phase that was entered last: a run that goes on at the border of the phases enters the second one anew.
 impl Stateful for FineTune {
     fn state(&self) -> State {
-        State::of(json!({}))
+        State::of(json!({ "phase": self.phase }))
     }
-    fn restore(&mut self, _: &State) -> Result<()> {
+    fn restore(&mut self, state: &State) -> Result<()> {
+        self.phase = serde_json::from_value(state.value["phase"].clone())
+            .map_err(|error| Error::failed(format!("the state of FineTune cannot be read: {error}")))?;
         Ok(())
     }
 }
@@ -124,6 +128,11 @@ impl Stateful for FineTune {
 impl Callback for FineTune {
     fn name(&self) -> String {
         "FineTune".into()
+    }
+
+    /// What was frozen is frozen again.
+    fn on_load_checkpoint(&mut self, _: &Checkpoint, cx: &mut Cx) -> Result<()> {
+        self.phase.map_or(Ok(()), |phase| self.enter(phase, cx))
     }
 
     fn on_train_start(&mut self, cx: &mut Cx) -> Result<()> {

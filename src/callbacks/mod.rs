@@ -15,6 +15,7 @@ mod on_exception;
 mod progress;
 mod reports;
 mod summary;
+mod timeline;
 mod timer;
 
 use crate::registry::Registry;
@@ -23,6 +24,7 @@ pub use checkpoint::ModelCheckpoint;
 pub use progress::ProgressBar;
 pub use reports::Reports;
 pub use summary::ModelSummary;
+pub use timeline::Timeline;
 
 /// The callbacks, one line each.
 pub fn register(registry: &mut Registry) {

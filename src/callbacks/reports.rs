@@ -1,4 +1,5 @@
-//! What a run says of itself while it runs: the metrics of each validation, for a sweep that watches it.
+//! What a run says of itself while it runs: the metrics of each validation, for a sweep that watches it; and where
+//! the sweep wants it to pause.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -14,7 +15,19 @@ use crate::train::{Callback, Cx};
 
 /// Appends the metrics of each validation to `reports.jsonl` in the run's folder.
 #[derive(Debug, Default)]
-pub struct Reports;
+pub struct Reports {
+    /// After how many epochs the run saves where it is and ends, to go on later if it looks promising.
+    pause_after: Option<u64>,
+    /// The epochs that the last report was about.
+    reported: u64,
+}
+
+impl Reports {
+    /// Reports of a run that pauses after so many epochs.
+    pub fn until(pause_after: Option<u64>) -> Self {
+        Reports { pause_after, reported: 0 }
+    }
+}
 
 impl Stateful for Reports {}
 
@@ -35,6 +48,15 @@ impl Callback for Reports {
         // Whoever watches does without a line rather than the run ending for it.
         let file = OpenOptions::new().create(true).append(true).open(folder.join(FILE));
         let _ = file.and_then(|mut file| writeln!(file, "{line}"));
+        self.reported = cx.progress.epoch + 1;
+        Ok(())
+    }
+
+    fn on_train_epoch_end(&mut self, cx: &mut Cx) -> Result<()> {
+        // Not before the sweep has something to compare.
+        if self.pause_after.is_some_and(|pause| self.reported >= pause) {
+            cx.stop.pause();
+        }
         Ok(())
     }
 }

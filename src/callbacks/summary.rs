@@ -44,7 +44,7 @@ impl ModelSummary {
     fn layers(&self, layers: &[Record], params: &Params) -> String {
         let depth = usize::try_from(self.max_depth).unwrap_or(usize::MAX);
         let shape = |shape: &[i64]| shape.iter().map(i64::to_string).collect::<Vec<_>>().join("×");
-        let mut rows = vec![["layer", "kind", "output", "parameters", "MFLOP"].map(str::to_owned)];
+        let mut rows = vec![["layer", "kind", "output", "parameters", "FLOP"].map(str::to_owned)];
         for layer in layers {
             // The task's own name for the network (`net`) is level 0.
             let level = layer.name.matches('.').count();
@@ -52,7 +52,7 @@ impl ModelSummary {
                 continue;
             }
             let count = |n: u64| if n == 0 { String::new() } else { thousands(n as i64) };
-            let flops = if layer.flops == 0 { String::new() } else { format!("{:.3}", layer.flops as f64 / 1e6) };
+            let flops = if layer.flops == 0 { String::new() } else { scaled(layer.flops) };
             rows.push([
                 layer.name.clone(),
                 layer.kind.to_string(),
@@ -61,20 +61,8 @@ impl ModelSummary {
                 flops,
             ]);
         }
-        let widths: Vec<usize> =
-            (0..5).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
-        let mut out = String::new();
-        for row in &rows {
-            for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                // Numbers to the right, words to the left.
-                let cell = if i < 3 { format!("{cell:width$}") } else { format!("{cell:>width$}") };
-                out += &format!("{cell}  ");
-            }
-            out.truncate(out.trim_end().len());
-            out.push('\n');
-        }
         let flops: u64 = layers.iter().map(|layer| layer.flops).sum();
-        out + &Self::totals(params) + &format!(", {:.3} MFLOP a sample", flops as f64 / 1e6)
+        aligned(&rows, 3) + &Self::totals(params) + &format!(", {} FLOP a sample", scaled(flops))
     }
 
     /// Parameters in all.
@@ -109,16 +97,44 @@ impl ModelSummary {
             row.parameters += count;
             row.shapes.push(format!("{:?}", entry.tensor.size()));
         }
-        let width = rows.keys().map(|name| name.len()).max().unwrap_or(0).max(5);
-        let mut out = format!("{:width$}  {:>12}  shapes\n", "layer", "parameters");
-        for (name, row) in &rows {
+        let mut lines = vec![["layer", "shapes", "parameters"].map(str::to_owned)];
+        for (name, row) in rows {
             let shapes = match row.shapes.len() {
                 0..=2 => row.shapes.join(" "),
                 n => format!("{} … {n} tensors", row.shapes[0]),
             };
-            out += &format!("{name:width$}  {:>12}  {shapes}\n", thousands(row.parameters));
+            lines.push([name, shapes, thousands(row.parameters)]);
         }
-        out + &Self::totals(params)
+        aligned(&lines, 2) + &Self::totals(params)
+    }
+}
+
+/// Rows below their head and above a rule, the first `words` columns to the left, the others to the right.
+fn aligned<const N: usize>(rows: &[[String; N]], words: usize) -> String {
+    let width = |i: usize| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let rule = format!("{}\n", "─".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)));
+    let mut out = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let cell = if i < words { format!("{cell:width$}") } else { format!("{cell:>width$}") };
+            out += &format!("{cell}  ");
+        }
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+        if number == 0 {
+            out += &rule;
+        }
+    }
+    out + &rule
+}
+
+/// `1234567` as `1.23 M`.
+fn scaled(n: u64) -> String {
+    let units = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")];
+    match units.iter().find(|(unit, _)| n as f64 >= *unit) {
+        Some((unit, name)) => format!("{:.2}{name}", n as f64 / unit),
+        None => n.to_string(),
     }
 }
 
@@ -148,9 +164,7 @@ impl Callback for ModelSummary {
                 [] => self.table(cx.task.params()),
                 layers => self.layers(layers, cx.task.params()),
             };
-            for line in table.lines() {
-                tracing::info!("{line}");
-            }
+            tracing::info!("the network:\n{table}");
         }
         Ok(())
     }
@@ -158,10 +172,20 @@ impl Callback for ModelSummary {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{aligned, scaled, thousands};
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn numbers_are_readable() {
         assert_eq!([7, 1234, 1199882].map(thousands), ["7", "1,234", "1,199,882"]);
+        assert_eq!([7, 1234, 1199882, 3_300_000_000].map(scaled), ["7", "1.23 k", "1.20 M", "3.30 G"]);
+    }
+
+    #[test]
+    fn words_stand_to_the_left_and_numbers_to_the_right() {
+        let rows = [["layer", "parameters"], ["net.a", "7"], ["net", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!(
+            aligned(&rows, 1),
+            "layer  parameters\n─────────────────\nnet.a           7\nnet\n─────────────────\n"
+        );
     }
 }

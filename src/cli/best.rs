@@ -9,7 +9,7 @@ use crate::config::overrides::{self, Op};
 use crate::config::{Key, Map, Node, Source, SourceKind, Value, emit, yaml};
 use crate::error::{Error, Result};
 use crate::run::{Results, write_atomic};
-use crate::sweep::{Aim, Journal, Record, best_of, replay};
+use crate::sweep::{Aim, Journal, Record, best_of, front_of, replay};
 
 /// The best job of the sweep in a folder, with what it was found by.
 pub struct Best {
@@ -17,8 +17,10 @@ pub struct Best {
     pub record: Record,
     /// Its value.
     pub value: f64,
-    /// What the sweep was after.
+    /// What the sweep was after, first of all.
     pub aim: Aim,
+    /// With several aims: the jobs that no other one beats in all of them.
+    pub front: Vec<Record>,
     /// How many jobs there are.
     pub jobs: usize,
 }
@@ -33,24 +35,44 @@ pub fn find(folder: &Path) -> Result<Best> {
             .help("it has no trials.jsonl; sweeps lie in outputs/<command>/multirun/<date>/<time>"));
     }
     let records = replay(&Journal::read(folder)?)?;
-    let aim = aim_of(folder)?.ok_or_else(|| {
+    let aims = aims_of(folder)?;
+    let aim = aims.first().cloned().ok_or_else(|| {
         Error::request("the sweep names no metric to judge by").help("say which: optimized_metric=val/loss")
     })?;
     match best_of(&records, &aim) {
-        Some((record, value)) => Ok(Best { record: record.clone(), value, jobs: records.len(), aim }),
+        Some((record, value)) => {
+            let front = if aims.len() > 1 { front_of(&records, &aims) } else { Vec::new() };
+            let front = front.into_iter().cloned().collect();
+            Ok(Best { record: record.clone(), value, jobs: records.len(), aim, front })
+        }
         None => Err(Error::failed(format!("no job of the sweep has finished with {}", aim.metric))),
     }
 }
 
 /// What the sweep in `folder` is after, as its `multirun.yaml` says.
-pub fn aim_of(folder: &Path) -> Result<Option<Aim>> {
+pub fn aims_of(folder: &Path) -> Result<Vec<Aim>> {
     let path = folder.join("multirun.yaml");
     let text = std::fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
     let config = yaml::parse(Arc::new(Source { kind: SourceKind::File(path), text }))?;
-    let text = |key: &str| config.select(key).and_then(Node::as_str).map(str::to_owned);
-    let is_objective = || text("hydra.job.name").filter(|name| name == "objective");
-    let metric = text("optimized_metric").or_else(is_objective);
-    Ok(metric.map(|metric| Aim::of(&metric, text("hydra.sweeper.direction").as_deref())))
+    let texts = |key: &str| -> Vec<String> {
+        match config.select(key).map(|node| (&node.value, node)) {
+            Some((Value::List(list), _)) => list.iter().filter_map(Node::as_str).map(str::to_owned).collect(),
+            Some((_, node)) => node.as_str().map(str::to_owned).into_iter().collect(),
+            None => Vec::new(),
+        }
+    };
+    let mut metrics = texts("optimized_metric");
+    if metrics.is_empty() && texts("hydra.job.name") == ["objective"] {
+        metrics.push("objective".to_owned());
+    }
+    let mut directions = texts("hydra.sweeper.direction");
+    // Ax says it with a truth value.
+    if let Some(Value::Bool(minimize)) = config.select("hydra.sweeper.ax_config.experiment.minimize").map(|n| &n.value)
+    {
+        directions = vec![if *minimize { "minimize" } else { "maximize" }.to_owned()];
+    }
+    let of = |(i, metric): (usize, &String)| Aim::of(metric, directions.get(i).map(String::as_str));
+    Ok(metrics.iter().enumerate().map(of).collect())
 }
 
 /// Answers `runner best`.
@@ -58,13 +80,17 @@ pub fn best(request: &Request) -> Result<String> {
     let folder = Path::new(&request.words[0]);
     let best = find(folder)?;
     let run = folder.join(best.record.folder.as_deref().unwrap_or_default());
-    let Best { record, value, aim, jobs } = &best;
+    let Best { record, value, aim, jobs, front } = &best;
     let mut lines =
         vec![format!("the best of {jobs} jobs: #{}, {} {value} ({})", record.number, aim.metric, aim.words())];
     lines.extend(record.overrides.iter().map(|text| format!("  {text}")));
     lines.push(format!("{}", run.display()));
     if let Some(path) = Results::read(&run).ok().and_then(|results| results.best_checkpoint) {
         lines.push(format!("best checkpoint: {}", run.join(path).display()));
+    }
+    if !front.is_empty() {
+        lines.push("the Pareto front:".to_owned());
+        lines.extend(front.iter().map(|record| format!("  #{} {}", record.number, record.overrides.join(" "))));
     }
     if let Some(path) = &request.args.copy_config {
         let text = experiment(request, folder, &best, path)?;

@@ -46,6 +46,8 @@ pub enum Command {
     Runs,
     /// Make the pages of runs again.
     Report,
+    /// Tell trackers what they have not got yet.
+    Sync,
     /// Print a completion script.
     Completion,
 }
@@ -103,6 +105,7 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
     spelt(Command::Runs, "runs", &["[DIR]"], "list the runs below a folder; status=failed or an override keeps some"),
     spelt(Command::Report, "report", &["DIR"], "make the page report.html of a run, or of all runs below a folder"),
+    spelt(Command::Sync, "sync", &["DIR"], "tell MLflow servers what waits in the runs below a folder"),
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
 ];
 

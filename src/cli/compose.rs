@@ -33,6 +33,7 @@ pub struct Composed {
     config: Config,
     run_dir: Option<PathBuf>,
     recorded_seed: Option<u32>,
+    pause_after: Option<u64>,
 }
 
 /// The name of the config that a checkpoint brings along.
@@ -87,7 +88,7 @@ impl Request {
     pub fn compose(&self) -> Result<Composed> {
         let parsed = overrides::parse_all(&self.overrides)?;
         let config = self.composer.compose(Some(self.config_name()), &parsed)?;
-        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
+        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None, pause_after: None })
     }
 
     /// Composes from the config that a checkpoint brings along (`origin` is its file), overrides on top.
@@ -105,7 +106,7 @@ impl Request {
         let force = |text: &String| if text.starts_with("ckpt_path=") { format!("++{text}") } else { text.clone() };
         let parsed = overrides::parse_all(&self.overrides.iter().map(force).collect::<Vec<_>>())?;
         let config = composer.compose(Some(SAVED), &parsed)?;
-        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None })
+        Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None, pause_after: None })
     }
 
     /// Whether this is a sweep: by `-m`, or because the config says `hydra.mode: MULTIRUN`.
@@ -164,7 +165,7 @@ impl Request {
     pub fn compose_job(&self, parent: &Config, job: &[String], number: usize) -> Result<Composed> {
         let job = if self.brings_config() { &[] } else { job };
         let config = self.composer.compose_job(Some(self.config_name()), parent, job, number)?;
-        Ok(Composed { config, run_dir: None, recorded_seed: None })
+        Ok(Composed { config, run_dir: None, recorded_seed: None, pause_after: None })
     }
 
     /// The request that runs one job of a sweep in `folder`. It shares what has been read of the configs.
@@ -239,6 +240,16 @@ impl Composed {
         Composed { recorded_seed: seed, ..self }
     }
 
+    /// The same, to save and end after so many epochs.
+    pub fn pausing_after(self, epochs: Option<u64>) -> Self {
+        Composed { pause_after: epochs, ..self }
+    }
+
+    /// After how many epochs the run saves and ends, to go on later.
+    pub fn pause_after(&self) -> Option<u64> {
+        self.pause_after
+    }
+
     /// The seed that was drawn when the run began, if it goes on.
     pub fn recorded_seed(&self) -> Option<u32> {
         self.recorded_seed
@@ -251,7 +262,12 @@ impl Composed {
             let shown = crate::config::text::py_str(&Node::program(value.clone()));
             config.set_job(path, value.clone(), format!("{path}={shown}"));
         }
-        Composed { config, run_dir: self.run_dir.clone(), recorded_seed: self.recorded_seed }
+        Composed {
+            config,
+            run_dir: self.run_dir.clone(),
+            recorded_seed: self.recorded_seed,
+            pause_after: self.pause_after,
+        }
     }
 
     /// The folder that the run asks for, absolute; it may be taken.

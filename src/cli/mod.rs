@@ -95,6 +95,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         | Command::Diff
         | Command::Runs
         | Command::Report
+        | Command::Sync
         | Command::Completion
         | Command::Best => Ok(0),
     }

@@ -28,6 +28,7 @@ pub fn answer(request: &Request) -> Result<Option<i32>> {
             (Some(info), _) if info != Info::Plan => print(&show_info(request, info)?),
             (None, Command::Diff) => print(&diff::diff(&request.words)?),
             (None, Command::Runs) => print(&commands::runs::runs(request)?),
+            (None, Command::Sync) => print(&commands::sync::sync(request)?),
             (None, Command::Report) => print(&commands::report::report(request)?),
             (None, Command::Best) => print(&super::best::best(request)?),
             (None, Command::Evaluate) => print(&super::evaluation::evaluate(request)?),

@@ -13,6 +13,7 @@ use crate::registry::Registry;
 
 pub use self::csv::CsvLogger;
 pub use self::jsonl::JsonLines;
+pub use self::mlflow::{OUTBOX, sync};
 
 /// The loggers, one line each.
 pub fn register(registry: &mut Registry) {

@@ -73,16 +73,32 @@ pub struct Axes {
     pub fractions: bool,
     /// Neither logarithms nor smoothing make sense here.
     pub fixed: bool,
+    /// Whether the vertical axis begins at 0.
+    pub from_zero: bool,
     /// In pixels; 250 when not given.
     pub height: Option<u32>,
+    /// A position that is marked, with what is there.
+    pub mark: Option<Mark>,
+}
+
+/// A position of a plot that is marked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Mark {
+    /// Where, on an axis of steps.
+    pub step: u64,
+    /// Where, on an axis of epochs.
+    pub epoch: u64,
+    /// What is there: `best val/loss`.
+    pub name: String,
 }
 
 impl Chart {
     /// A plot of these lines.
     pub fn new(id: &str, title: &str, axes: &Axes, lines: &[Line]) -> Self {
-        let Axes { x_label, fractions, fixed, height } = axes;
+        let Axes { x_label, fractions, fixed, from_zero, height, mark } = axes;
         let json = serde_json::json!({
-            "title": title, "x_label": x_label, "fractions": fractions, "fixed": fixed, "height": height,
+            "title": title, "x_label": x_label, "fractions": fractions, "fixed": fixed, "from_zero": from_zero,
+            "height": height, "mark": mark,
             "bridge": true, "lines": lines,
         });
         Chart { id: id.to_owned(), title: title.to_owned(), json: inside_script(&json.to_string()), ..Chart::default() }
@@ -134,8 +150,8 @@ pub struct Curves {
     pub others: Vec<Chart>,
 }
 
-/// Sorts a run's series into plots.
-pub fn curves(history: &History) -> Curves {
+/// Sorts a run's series into plots; those of metrics show the mark.
+pub fn curves(history: &History, mark: Option<&Mark>) -> Curves {
     let mut groups: IndexMap<String, Vec<(Line, &Vec<Point>)>> = IndexMap::new();
     let mut rates = Vec::new();
     let mut others: IndexMap<String, Vec<(Line, &Vec<Point>)>> = IndexMap::new();
@@ -162,9 +178,11 @@ pub fn curves(history: &History) -> Curves {
         }
     }
     groups.sort_by(|a, _, b, _| b.contains("loss").cmp(&a.contains("loss")));
+    groups.values_mut().for_each(|lines| lines.sort_by_key(|(line, _)| (line.color, line.dashed)));
     let draw = |kind: &str, groups: IndexMap<String, Vec<(Line, &Vec<Point>)>>| {
         let groups = groups.into_iter().enumerate();
-        groups.map(|(i, (title, lines))| drawn(&format!("{kind}-{i}"), &title, lines)).collect::<Vec<_>>()
+        let mark = mark.filter(|_| kind == "metric");
+        groups.map(|(i, (title, lines))| drawn(&format!("{kind}-{i}"), &title, lines, mark)).collect::<Vec<_>>()
     };
     let mut rate_groups = IndexMap::new();
     if !rates.is_empty() {
@@ -175,7 +193,7 @@ pub fn curves(history: &History) -> Curves {
     Curves { metrics: draw("metric", groups), rates: draw("rate", rate_groups), others: draw("other", others) }
 }
 
-fn drawn(id: &str, title: &str, lines: Vec<(Line, &Vec<Point>)>) -> Chart {
+fn drawn(id: &str, title: &str, lines: Vec<(Line, &Vec<Point>)>, mark: Option<&Mark>) -> Chart {
     let mut notes = Vec::new();
     for (line, points) in &lines {
         let curve = Curve::of(points);
@@ -187,7 +205,7 @@ fn drawn(id: &str, title: &str, lines: Vec<(Line, &Vec<Point>)>) -> Chart {
         }
     }
     let lines: Vec<Line> = lines.into_iter().map(|(line, _)| line).collect();
-    let axes = Axes { x_label: "step".into(), ..Axes::default() };
+    let axes = Axes { x_label: "step".into(), mark: mark.cloned(), ..Axes::default() };
     let mut chart = Chart::new(id, title, &axes, &lines);
     chart.note = (!notes.is_empty()).then(|| notes.join(" "));
     chart
@@ -212,7 +230,7 @@ mod tests {
         ] {
             history.series.insert(name.into(), vec![Point { step: 0, epoch: 0, value: 1.0 }]);
         }
-        let curves = curves(&history);
+        let curves = curves(&history, None);
         let titles: Vec<&str> = curves.metrics.iter().map(|chart| chart.title.as_str()).collect();
         assert_eq!(titles, ["loss", "acc"]);
         for name in ["train (step)", "train (epoch)", "val", "test"] {

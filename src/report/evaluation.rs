@@ -59,9 +59,9 @@ pub fn folder(run: &Path, split: &str) -> PathBuf {
 }
 
 impl Confusion {
-    /// Writes `confusion.json` into an evaluation's folder.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(folder, "confusion.json", self)
+    /// Writes `confusion<ending>.json` into an evaluation's folder; the ending is `_<level>` where there are several.
+    pub fn write(&self, folder: &Path, ending: &str) -> Result<()> {
+        write_json(folder, &format!("confusion{ending}.json"), self)
     }
 }
 
@@ -197,7 +197,7 @@ fn table_of(path: &Path) -> Option<Table> {
     for row in &mut table.rows {
         for (cell, is_number) in row.iter_mut().zip(&table.numbers) {
             if let (true, Ok(value)) = (*is_number && cell.contains('.'), cell.parse()) {
-                *cell = super::page::number(value);
+                *cell = if (1e-3..=1.0).contains(&value) { format!("{value:.4}") } else { super::page::number(value) };
             }
         }
     }
@@ -296,7 +296,7 @@ mod tests {
         let place = folder(dir.path(), "val");
         let confusion =
             Confusion { classes: vec!["cat".into(), "dog".into()], matrix: vec![vec![3.0, 1.0], vec![0.0, 4.0]] };
-        confusion.write(&place).unwrap();
+        confusion.write(&place, "").unwrap();
         let sample = WorstSample {
             id: "a".into(),
             image: Some("missing.png".into()),

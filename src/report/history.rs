@@ -50,7 +50,7 @@ impl History {
 }
 
 /// Folders of the run that hold no metrics of it.
-const OTHER: &[&str] = &["checkpoints", ".hydra", "wandb", "tensorboard", "evaluation"];
+const OTHER: &[&str] = &["checkpoints", ".hydra", "wandb", "tensorboard", "evaluation", "set_aside"];
 
 fn find(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().collect();
@@ -115,6 +115,9 @@ mod tests {
             std::fs::write(folder.join("metrics.csv"), text).unwrap();
         }
         std::fs::write(dir.path().join("metrics.jsonl"), "{\"step\":9,\"a\":9.0}\n").unwrap();
+        // What a run had written before it began again.
+        std::fs::create_dir_all(dir.path().join("set_aside/1/csv")).unwrap();
+        std::fs::write(dir.path().join("set_aside/1/csv/metrics.csv"), "epoch,step,a\n0,0,7.0\n").unwrap();
         let history = History::read(dir.path());
         let values: Vec<f64> = history.series["a"].iter().map(|point| point.value).collect();
         assert_eq!(values, [1.0, 2.0, 30.0]);

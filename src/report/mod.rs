@@ -13,9 +13,11 @@ pub mod page;
 pub mod provenance;
 mod run;
 mod story;
+mod timeline;
 
 pub use chart::{Chart, Line};
 pub use curve::Curve;
 pub use history::{History, Point};
 pub use page::Page;
 pub use run::write;
+pub use timeline::{Epoch, TIMELINE};

@@ -117,6 +117,7 @@ impl Table {
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
+        0 if seconds < 0.095 => format!("{:.0} ms", seconds * 1000.0),
         0..60 => format!("{seconds:.1} s"),
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
         3600..86400 => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::chart::{Chart, Curves, curves};
+use super::chart::{Chart, Curves, Mark, curves};
 use super::evaluation::Evaluation;
 use super::page::{Fact, Page, Section, Table, Tile, duration, number};
 use super::provenance::Entry;
 use super::story::{self, Phase};
-use super::{History, evaluation, provenance};
+use super::{History, Point, evaluation, provenance, timeline};
 use crate::error::{Error, Result};
-use crate::run::write_atomic;
+use crate::run::{so_far, write_atomic};
 
 /// The page's file in a run folder.
 const FILE: &str = "report.html";
@@ -32,6 +32,8 @@ struct Values {
     values: Option<Table>,
     evaluations: Vec<Evaluation>,
     phases: Vec<Phase>,
+    epochs: Option<Chart>,
+    pace: Vec<Fact>,
     config: Vec<Entry>,
     config_text: String,
     checkpoints: Vec<Fact>,
@@ -55,7 +57,8 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
     add(has_curves, "curves", "Curves");
     add(values.values.is_some(), "values", "Values");
     add(!values.evaluations.is_empty(), "evaluation", "Evaluation");
-    add(!values.phases.is_empty(), "time", "Time");
+    let has_time = !values.phases.is_empty() || values.epochs.is_some();
+    add(has_time, "time", "Time");
     add(!values.config.is_empty() || !values.config_text.is_empty(), "config", "Config");
     add(!values.checkpoints.is_empty(), "checkpoints", "Checkpoints");
     add(!values.system.is_empty(), "system", "System");
@@ -68,10 +71,20 @@ pub fn write(folder: &Path) -> Result<PathBuf> {
 }
 
 fn values_of(folder: &Path) -> Values {
-    let (manifest, results) = (story::json(folder, "run.json"), story::json(folder, "results.json"));
-    let history = History::read(folder);
-    let Curves { metrics, rates, others } = curves(&history);
-    let status = results["status"].as_str().unwrap_or("running").to_owned();
+    let (manifest, mut results) = (story::json(folder, "run.json"), story::json(folder, "results.json"));
+    let status = story::status(folder, &results);
+    if let ("running" | "killed", Value::Object(results)) = (status.as_str(), &mut results) {
+        results.extend(so_far(folder, &manifest));
+    }
+    let mut history = History::read(folder);
+    let epochs = timeline::read(folder);
+    // What LearningRateMonitor logged is finer.
+    if !history.series.keys().any(|name| name.starts_with("lr-")) {
+        history.series.extend(timeline::rates(&epochs));
+    }
+    let best = best_point(&results, &history);
+    let mark = best.map(|(monitor, at)| Mark { step: at.step, epoch: at.epoch, name: format!("best {monitor}") });
+    let Curves { metrics, rates, others } = curves(&history, mark.as_ref());
     let config_text = std::fs::read_to_string(folder.join(".hydra/config.yaml")).unwrap_or_default();
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     Values {
@@ -87,6 +100,8 @@ fn values_of(folder: &Path) -> Values {
         others,
         evaluations: evaluation::read(&folder),
         phases: story::phases(&folder),
+        epochs: timeline::chart(&epochs),
+        pace: timeline::facts(&epochs),
         config: provenance::read(&folder),
         config_text,
         checkpoints: story::checkpoints(&folder, results["best_checkpoint"].as_str()),
@@ -122,14 +137,19 @@ fn headline(manifest: &Value, results: &Value) -> Vec<Fact> {
     facts
 }
 
+/// The monitored metric, and where it was best.
+fn best_point<'r>(results: &'r Value, history: &History) -> Option<(&'r str, Point)> {
+    let (monitor, best) = (results["monitor"].as_str()?, results["best"].as_f64()?);
+    let point = history.series.get(monitor)?.iter().find(|point| point.value == best)?;
+    Some((monitor, *point))
+}
+
 /// What the run is judged by: its best value, the results of the test, the last validation.
 fn tiles(results: &Value, history: &History) -> Vec<Tile> {
     let mut tiles = Vec::new();
     let shown = |value: &Value| value.as_f64().map(number).or_else(|| value.as_str().map(str::to_owned));
     if let (Some(monitor), Some(value)) = (results["monitor"].as_str(), shown(&results["best"])) {
-        let best = results["best"].as_f64();
-        let at = history.series.get(monitor).and_then(|points| points.iter().find(|point| Some(point.value) == best));
-        let note = at.map(|point| format!("epoch {}, step {}", point.epoch, point.step));
+        let note = best_point(results, history).map(|(_, point)| format!("epoch {}, step {}", point.epoch, point.step));
         tiles.push(Tile { name: format!("best {monitor}"), value, note, best: true });
     }
     let metrics = results["metrics"].as_object();
@@ -146,7 +166,7 @@ fn tiles(results: &Value, history: &History) -> Vec<Tile> {
 fn values_table(results: &Value, history: &History) -> Option<Table> {
     let metrics = results["metrics"].as_object();
     let mut rows = Vec::new();
-    for (name, points) in &history.series {
+    for (name, points) in history.series.iter().filter(|(name, _)| !name.starts_with("lr-")) {
         let finite: Vec<_> = points.iter().filter(|point| point.value.is_finite()).collect();
         let low = finite.iter().min_by(|a, b| a.value.total_cmp(&b.value));
         let high = finite.iter().max_by(|a, b| a.value.total_cmp(&b.value));

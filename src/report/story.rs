@@ -12,6 +12,14 @@ pub fn json(run: &Path, name: &str) -> Value {
     std::fs::read(run.join(name)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null)
 }
 
+/// How the run is; `killed` when it is said to be running but no process is at work.
+pub fn status(run: &Path, results: &Value) -> String {
+    match results["status"].as_str() {
+        None | Some("running") if !crate::run::is_at_work(run) => "killed".to_owned(),
+        status => status.unwrap_or("running").to_owned(),
+    }
+}
+
 /// A stretch of the run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Phase {

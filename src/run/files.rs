@@ -42,13 +42,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomic_with(path, |file| file.write_all(bytes))
 }
 
-/// Writes a file whole, without waiting for the disk: for what can be made again from other files.
+/// Writes a file whole, without waiting for the disk: for what can be made again from other files. The folder is made
+/// when it is missing.
 ///
 /// # Errors
 /// When the disk refuses, with the path.
 pub fn write_derived(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| Error::io("write", path, error);
-    let mut file = temporary_in(folder_of(path)).map_err(failed)?;
+    let folder = folder_of(path);
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = temporary_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())

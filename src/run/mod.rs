@@ -7,6 +7,7 @@ mod logging;
 mod manifest;
 mod provenance;
 mod store;
+mod unfinished;
 
 pub use claim::RunDir;
 pub use events::Events;
@@ -15,3 +16,4 @@ pub use logging::{OUTCOME, console_through, start_logging};
 pub use manifest::{Manifest, Results};
 pub use provenance::{Git, Host, host_name};
 pub use store::{Found, find_runs, is_at_work};
+pub use unfinished::so_far;

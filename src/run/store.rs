@@ -16,7 +16,7 @@ pub struct Found {
     pub status: String,
     /// `run.json`; null when it cannot be read.
     pub manifest: Value,
-    /// `results.json`; null when it cannot be read.
+    /// `results.json`, of an unfinished run what is known so far; null when it cannot be read.
     pub results: Value,
     /// The overrides, as typed.
     pub overrides: Vec<String>,
@@ -62,10 +62,19 @@ fn look(folder: &Path, sweep: Option<&Path>) -> Found {
         let bytes = std::fs::read(folder.join(name)).ok();
         bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null)
     };
-    let results: Value = json("results.json");
+    let (manifest, mut results) = (json("run.json"), json("results.json"));
     let mut status = results["status"].as_str().unwrap_or("running").to_owned();
-    if status == "running" && !is_at_work(folder) {
-        status = "killed".to_owned();
+    if status == "running" {
+        if !is_at_work(folder) {
+            status = "killed".to_owned();
+        }
+        let mut known = super::so_far(folder, &manifest);
+        // Of a run that is at work the time goes on.
+        known.retain(|name, _| name != "duration_s" || status == "killed");
+        match &mut results {
+            Value::Object(results) => results.extend(known),
+            results => *results = Value::Object(known),
+        }
     }
     let overrides = crate::config::yaml::read(&folder.join(".hydra/overrides.yaml")).ok();
     let overrides = overrides.as_ref().and_then(crate::config::Node::as_list).unwrap_or_default();
@@ -73,7 +82,7 @@ fn look(folder: &Path, sweep: Option<&Path>) -> Found {
         folder: folder.to_owned(),
         sweep: sweep.map(Path::to_owned),
         status,
-        manifest: json("run.json"),
+        manifest,
         results,
         overrides: overrides.iter().filter_map(|node| node.as_str().map(str::to_owned)).collect(),
     }

@@ -1,6 +1,8 @@
 //! Which job of a sweep is the best one.
 
 use super::journal::{Record, State};
+use super::pareto::dominates;
+use super::trial::Trial;
 
 /// What a sweep is after: a metric, and whether more of it is better.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +44,35 @@ impl Aim {
     }
 }
 
-/// The best finished job, the first of several equal ones, with its value.
+/// The best finished job, the first of several equal ones, with its value. Jobs that violate a bound on their results
+/// count only when all do.
 pub fn best_of<'r>(records: &'r [Record], aim: &Aim) -> Option<(&'r Record, f64)> {
-    let finished = records.iter().filter(|record| record.state == State::Finished);
-    let valued = finished.filter_map(|record| Some((record, aim.value(record)?)));
-    valued.reduce(|best, next| if aim.better(next.1, best.1) { next } else { best })
+    let valued: Vec<(&Record, f64)> =
+        finished(records).into_iter().filter_map(|record| Some((record, aim.value(record)?))).collect();
+    valued.into_iter().reduce(|best, next| if aim.better(next.1, best.1) { next } else { best })
+}
+
+/// The finished jobs that no other one beats in every aim: the Pareto front, by number.
+pub fn front_of<'r>(records: &'r [Record], aims: &[Aim]) -> Vec<&'r Record> {
+    let losses = |record: &Record| -> Option<Vec<f64>> {
+        aims.iter().map(|aim| aim.value(record).map(|value| if aim.more { -value } else { value })).collect()
+    };
+    let valued: Vec<(&Record, Vec<f64>)> =
+        finished(records).into_iter().filter_map(|record| Some((record, losses(record)?))).collect();
+    let beaten = |own: &[f64]| valued.iter().any(|(_, other)| dominates(other, own));
+    valued.iter().filter(|(_, own)| !beaten(own)).map(|(record, _)| *record).collect()
+}
+
+/// The finished jobs, without those that violate a bound unless all do.
+fn finished(records: &[Record]) -> Vec<&Record> {
+    let finished = || records.iter().filter(|record| record.state == State::Finished);
+    let feasible: Vec<&Record> = finished().filter(|record| is_feasible(record)).collect();
+    if feasible.is_empty() { finished().collect() } else { feasible }
+}
+
+fn is_feasible(record: &Record) -> bool {
+    let trial = record.trial.clone().and_then(|trial| serde_json::from_value::<Trial>(trial).ok());
+    trial.is_none_or(|trial| trial.is_feasible())
 }
 
 #[cfg(test)]

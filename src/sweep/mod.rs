@@ -20,7 +20,7 @@ mod table;
 mod trial;
 mod view;
 
-pub use best::{Aim, best_of};
+pub use best::{Aim, best_of, front_of};
 pub use conduct::{Conductor, Program};
 pub use journal::{Entry, Journal, Record, State, replay};
 pub use lock::SweepLock;

@@ -89,6 +89,13 @@ impl OutcomeConstraint {
 pub enum Ask {
     /// Start this trial.
     Start(Proposal),
+    /// Let this trial, which was stopped, go on from where it is.
+    Continue {
+        /// Its number.
+        number: usize,
+        /// The step after which it pauses again.
+        steps: Option<u64>,
+    },
     /// Wait until a running trial has ended, then ask again.
     Wait,
     /// There is nothing more to start; with the reason when it is not that all trials are done.
@@ -129,8 +136,8 @@ impl Search {
 
     /// How many trials there will be, as far as it is known.
     pub fn total(&self) -> Option<usize> {
-        let own = self.sampler.total(&self.space);
-        match (self.settings.n_trials, own) {
+        let wanted = self.settings.n_trials.or_else(|| self.pruner.total());
+        match (wanted, self.sampler.total(&self.space)) {
             (Some(wanted), Some(own)) => Some(wanted.min(own)),
             (wanted, own) => wanted.or(own),
         }
@@ -144,6 +151,11 @@ impl Search {
     /// Whether jobs report intermediate values and may be stopped.
     pub fn prunes(&self) -> bool {
         self.pruner.prunes()
+    }
+
+    /// Whether a job that was stopped may go on later.
+    pub fn continues(&self) -> bool {
+        self.pruner.continues()
     }
 
     /// How many of `trials` trial `number` may learn from.
@@ -160,16 +172,22 @@ impl Search {
         if let Some(reason) = self.failures(trials) {
             return Ok(Ask::Abort(reason));
         }
-        if self.total().is_some_and(|total| number >= total) {
-            return Ok(Ask::Done(None));
-        }
-        if !self.settings.asynchronous
-            && trials.len() - trials.iter().filter(|t| t.has_ended()).count() >= self.n_jobs()
-        {
+        let running = trials.iter().filter(|trial| !trial.has_ended()).count();
+        if !self.settings.asynchronous && running >= self.n_jobs() {
             return Ok(Ask::Wait);
         }
+        let direction = self.settings.directions.first().copied().unwrap_or_default();
+        if let Some((number, steps)) = self.pruner.next(trials, direction, self.total()) {
+            return Ok(Ask::Continue { number, steps });
+        }
+        if self.total().is_some_and(|total| number >= total) {
+            // The end of one that runs may be what lets another go on.
+            let wait = running > 0 && self.pruner.continues();
+            return Ok(if wait { Ask::Wait } else { Ask::Done(None) });
+        }
         let visible = self.visible(number).min(number);
-        let learns = self.sampler.learns() || self.settings.patience.is_some();
+        let compares = self.pruner.prunes() && !self.pruner.continues();
+        let learns = self.sampler.learns() || self.settings.patience.is_some() || compares;
         if learns && !self.settings.asynchronous && trials[..visible].iter().any(|trial| !trial.has_ended()) {
             return Ok(Ask::Wait);
         }
@@ -186,20 +204,16 @@ impl Search {
                 seed: self.settings.seed,
                 directions: &self.settings.directions,
             };
-            let (params, steps, continues, overrides) = match self.sampler.suggest(&context)? {
-                Suggestion::Params(params) => (params, None, None, Vec::new()),
-                Suggestion::Rung { params, steps, continues, overrides } => (params, Some(steps), continues, overrides),
-                Suggestion::Wait if trials.iter().all(Trial::has_ended) => return Ok(Ask::Done(None)),
-                Suggestion::Wait => return Ok(Ask::Wait),
+            let params = match self.sampler.suggest(&context)? {
+                Suggestion::Params(params) => params,
                 Suggestion::Done(reason) => return Ok(Ask::Done(reason)),
             };
-            if continues.is_none() && self.space.violated(&params).is_some() {
+            if self.space.violated(&params).is_some() {
                 continue;
             }
-            let mut job = self.space.overrides(&params);
-            job.extend(overrides);
-            let trial = Trial { steps, continues, ..Trial::running(number, params) };
-            return Ok(Ask::Start(Proposal { trial, overrides: job }));
+            let overrides = self.space.overrides(&params);
+            let trial = Trial { steps: self.pruner.first_pause(number), ..Trial::running(number, params) };
+            return Ok(Ask::Start(Proposal { trial, overrides }));
         }
         let written: Vec<&str> = self.space.constraints.iter().map(Expression::text).collect();
         Err(Error::failed(format!(
@@ -210,8 +224,9 @@ impl Search {
     }
 
     /// Whether a running trial is to stop now, and why. To be asked after each of its reports; `trials` are all
-    /// trials so far, the running one with its reports among them.
-    pub fn should_prune(&self, trials: &[Trial], number: usize) -> Option<String> {
+    /// trials so far, the running one with its reports among them, and `before` is the last step that it had reported
+    /// when this was asked before.
+    pub fn should_prune(&self, trials: &[Trial], number: usize, before: u64) -> Option<String> {
         let trial = trials.get(number)?;
         let visible = self.visible(number).min(number);
         // A trial's own number is never below the visible ones: what the others reported is settled.
@@ -222,6 +237,7 @@ impl Search {
         };
         self.pruner.verdict(&Running {
             trial,
+            before,
             history,
             direction: self.settings.directions.first().copied().unwrap_or_default(),
             seed: self.settings.seed,

@@ -88,7 +88,7 @@ impl Table {
         ];
         for line in &self.lines {
             let mut row = vec![line.job.to_string()];
-            row.extend(varied.iter().map(|key| Self::override_of(line, key).to_owned()));
+            row.extend(varied.iter().map(|key| in_few_digits(Self::override_of(line, key))));
             row.extend(metrics.iter().map(|name| line.metrics.get(name).map(short).unwrap_or_default()));
             row.extend([format!("{:.1} s", line.duration_s), line.status.to_owned()]);
             rows.push(row);
@@ -129,6 +129,14 @@ impl Table {
         }
         let bytes = writer.into_inner().map_err(|error| Error::io("write", path, error.error()))?;
         write_derived(path, &bytes)
+    }
+}
+
+/// A value for the terminal: a long number in few digits; `results.csv` has it whole.
+fn in_few_digits(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(value) if text.len() > 10 && value.is_finite() => super::view::short(value),
+        _ => text.to_owned(),
     }
 }
 

@@ -63,12 +63,9 @@ pub struct Trial {
     /// By how much each constraint on results is violated, in order; at most 0 when it is met.
     #[serde(default)]
     pub constraints: Vec<f64>,
-    /// How many steps (epochs) it was given, when the search gives out steps.
+    /// After how many steps (epochs) it pauses, when the search gives out steps.
     #[serde(default)]
     pub steps: Option<u64>,
-    /// The trial whose checkpoint it goes on from.
-    #[serde(default)]
-    pub continues: Option<usize>,
 }
 
 impl Trial {
@@ -82,7 +79,6 @@ impl Trial {
             intermediate: BTreeMap::new(),
             constraints: Vec::new(),
             steps: None,
-            continues: None,
         }
     }
 
@@ -94,6 +90,11 @@ impl Trial {
     /// Whether every constraint on results is met.
     pub fn is_feasible(&self) -> bool {
         self.constraints.iter().all(|violation| *violation <= 0.0)
+    }
+
+    /// Whether it was stopped and may still go on.
+    pub fn is_paused(&self) -> bool {
+        self.state == TrialState::Pruned
     }
 
     /// The last step that was reported, with its value.
@@ -168,6 +169,11 @@ impl<'a> History<'a> {
     pub fn pending(&self) -> impl Iterator<Item = &'a Trial> + Clone {
         let visible = self.visible;
         self.trials.iter().enumerate().filter(move |(i, trial)| *i >= visible || !trial.has_ended()).map(|(_, t)| t)
+    }
+
+    /// How many of the first trials may be judged.
+    pub fn visible(&self) -> usize {
+        self.visible
     }
 
     /// A trial by its number, if its results may be used.

@@ -62,7 +62,7 @@ impl View {
     /// A job starts.
     pub fn started(&mut self, records: &[Record], number: usize) {
         if self.inline {
-            self.print(&format!("\n[{}/{}] {}", number + 1, records.len(), records[number].overrides.join(" ")));
+            self.print(&format!("\n[{}/{}] {}", number + 1, records.len(), what_is_its_own(records, number)));
         }
         self.running.insert(number, Running { since: Instant::now(), follower: Follower::default(), last: None });
     }
@@ -79,7 +79,7 @@ impl View {
         let reason = record.reason.as_deref().filter(|_| record.state != State::Finished);
         let parts = [
             Some(format!("#{number} {}", record.state.name())),
-            Some(record.overrides.join(" ")),
+            Some(what_is_its_own(records, number)),
             value,
             Some(format!("{:.1} s", record.duration_s)),
             reason.map(|reason| reason.lines().next().unwrap_or_default().to_owned()),
@@ -105,7 +105,10 @@ impl View {
                 running.last = running.follower.poll(&folder.join(below)).pop().or(running.last.take());
             }
         }
+        let width = usize::from(console::Term::stderr().size().1).max(20);
         let text = self.text(records, total, best, objective);
+        let cut: Vec<_> = text.lines().map(|line| console::truncate_str(line, width - 1, "…")).collect();
+        let text = cut.join("\n");
         if let Some(bar) = &self.bar {
             bar.set_message(text);
             bar.tick();
@@ -132,7 +135,7 @@ impl View {
         let mut running: Vec<_> = self.running.iter().collect();
         running.sort_by_key(|(number, _)| **number);
         for (number, job) in running.iter().take(SHOWN) {
-            let mut line = format!("  #{number}  {}", records[**number].overrides.join(" "));
+            let mut line = format!("  #{number}  {}", what_is_its_own(records, **number));
             if let Some(report) = &job.last {
                 line += &format!("  epoch {}", report.epoch + 1);
                 let named = objective.and_then(|name| report.values.get_key_value(name));
@@ -154,6 +157,14 @@ impl View {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The overrides of a job that not all jobs have; all of them when there is nothing to tell it apart by.
+fn what_is_its_own(records: &[Record], number: usize) -> String {
+    let all = &records[number].overrides;
+    let is_own = |text: &&String| records.iter().any(|record| !record.overrides.contains(text));
+    let own: Vec<&str> = all.iter().filter(is_own).map(String::as_str).collect();
+    if own.is_empty() { all.join(" ") } else { own.join(" ") }
 }
 
 /// A value in few digits.

@@ -14,6 +14,7 @@ mod meters;
 mod metric;
 mod multilabel;
 mod names;
+mod outcomes;
 mod rows;
 mod supervised;
 mod views;

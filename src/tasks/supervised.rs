@@ -54,6 +54,9 @@ impl Supervised {
         self.names.log(split, "loss", |name, to| log.tensor(name, &loss, to));
         let values = self.measured(&output.detach(), target);
         self.meters.update(split, &values, log)?;
+        if let Some(outcomes) = log.outcomes().filter(|_| !train) {
+            self.judge(&output, batch, outcomes)?;
+        }
         Ok(loss)
     }
 
@@ -78,7 +81,7 @@ impl Supervised {
     }
 
     /// A level's target as its loss takes it.
-    fn target(&self, level: usize, target: &Tensor) -> Tensor {
+    pub fn target(&self, level: usize, target: &Tensor) -> Tensor {
         match self.reading {
             Reading::Softmax if self.levels.len() > 1 => target.select(1, level as i64),
             Reading::Softmax => target.shallow_clone(),

@@ -506,6 +506,18 @@ pub fn limited(total: usize, limit: Option<IntOrFloat>, name: &str) -> Result<us
 mod tests {
     use super::*;
 
+    /// What is not in the file could be overridden with `+` only, which nobody expects of Lightning's arguments.
+    #[test]
+    fn the_config_of_the_trainer_lists_every_argument() {
+        let file = include_str!("../../conf/trainer/default.yaml");
+        let schema = schemars::schema_for!(TrainerArgs);
+        let arguments = schema.get("properties").and_then(|p| p.as_object()).unwrap();
+        assert!(arguments.len() >= 42, "{}", arguments.len());
+        let listed = |name: &&String| file.lines().any(|line| line.split(':').next() == Some(name.as_str()));
+        let missing: Vec<_> = arguments.keys().filter(|name| !listed(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
     #[test]
     fn a_limit_is_a_share_or_a_count() {
         let of = |limit| limited(10, limit, "limit_train_batches").unwrap();

@@ -50,7 +50,8 @@ impl Trainer {
                     break;
                 }
                 let batch = self.place(batch?)?;
-                tch::no_grad(|| guard(|| task.train_step(&batch, &mut unheard).map(drop)))?;
+                let mut step = || task.train_step(&batch, &mut unheard).map(drop);
+                tch::no_grad(|| guard(|| self.precision.forward(self.device, &mut step)))?;
             }
             Ok(())
         };

@@ -2,7 +2,7 @@
 
 use super::task::Rows;
 use super::trainer::Trainer;
-use super::{Task, limited};
+use super::{Outcomes, Task, limited};
 use crate::data::{DataModule, Loader, Split};
 use crate::error::{Error, Result};
 use crate::tensor::guard;
@@ -16,6 +16,23 @@ impl Trainer {
         self.shape_network(task)?;
         let (loader, batches) = self.loader(data, split)?;
         Ok(self.evaluate_loader(task, &loader, batches, split)?.unwrap_or_default())
+    }
+
+    /// A pass over a split; gives its metrics, and what its samples were taken for. Nothing is told of a pass that was
+    /// interrupted, nor by tasks without classes.
+    ///
+    /// # Errors
+    /// As [`Trainer::evaluate`].
+    pub fn evaluate_outcomes(
+        &mut self,
+        task: &mut dyn Task,
+        data: &dyn DataModule,
+        split: Split,
+    ) -> Result<(Vec<(String, f64)>, Option<Outcomes>)> {
+        self.log.watch_outcomes();
+        let values = self.evaluate(task, data, split);
+        let outcomes = self.log.take_outcomes().filter(|_| !self.stop.is_interrupted());
+        Ok((values?, outcomes.filter(|outcomes| !outcomes.levels.is_empty())))
     }
 
     fn loader(&self, data: &dyn DataModule, split: Split) -> Result<(Loader, usize)> {

@@ -39,8 +39,10 @@ impl Trainer {
             self.restore(task, checkpoint)?;
         }
         let result = self.run_fit(task, data, plan, resume.is_some());
-        if let Some(table) = self.profiler.report(self.run_dir.as_deref())? {
-            table.lines().for_each(|line| tracing::info!("{line}"));
+        match self.profiler.report(self.run_dir.as_deref()) {
+            Ok(Some(table)) => tracing::info!("where the time went:\n{table}"),
+            Ok(None) => {}
+            Err(error) => tracing::error!("the profiler's report: {error}"),
         }
         if result.is_err() || self.stop.is_interrupted() {
             // What callbacks save here is saved whatever went wrong; the first error is the one to report.
@@ -73,7 +75,8 @@ impl Trainer {
     fn plan(&mut self, data: &dyn DataModule) -> Result<Plan> {
         let mut train = data.loader(Split::Train)?.ok_or_else(|| Error::request("the data has no training split"))?;
         if self.args.overfit_batches.is_some() {
-            train.shuffle = false;
+            // The same few batches again and again, as Lightning's: in order, whatever the sampler.
+            (train.shuffle, train.sampler) = (false, None);
         }
         let train_batches = self.limited(&train, Split::Train)? as u64;
         if train_batches == 0 {
@@ -86,7 +89,7 @@ impl Trainer {
         let val = match data.loader(Split::Val)? {
             Some(mut loader) => {
                 if self.args.overfit_batches.is_some() {
-                    loader.shuffle = false;
+                    (loader.shuffle, loader.sampler) = (false, None);
                 }
                 let batches = self.limited(&loader, Split::Val)?;
                 (batches > 0).then_some((loader, batches))
@@ -198,7 +201,7 @@ impl Trainer {
         if self.progress.batch == 0 {
             self.log.clear();
             task.on_epoch_start(Split::Train);
-            self.hook(task, |callback, cx| callback.on_train_epoch_start(cx))?;
+            self.start_hook(task, |callback, cx| callback.on_train_epoch_start(cx))?;
         } else {
             self.hook(task, |callback, cx| callback.on_train_epoch_resume(cx))?;
             // A checkpoint saved between a batch and the validation after it resumes with that validation.

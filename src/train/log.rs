@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
+use super::Outcomes;
 use crate::error::{Error, Result};
 use crate::tensor::{State, Stateful};
 
@@ -75,12 +76,29 @@ struct Series {
 pub struct Log {
     series: IndexMap<String, Series>,
     batch_size: f64,
+    /// Beside the values, when somebody has asked for it.
+    outcomes: Option<Outcomes>,
 }
 
 impl Log {
     /// Starts a new pass.
     pub fn clear(&mut self) {
         self.series.clear();
+    }
+
+    /// From now on tasks tell what every sample was taken for, see [`Log::take_outcomes`].
+    pub fn watch_outcomes(&mut self) {
+        self.outcomes = Some(Outcomes::default());
+    }
+
+    /// Where a task tells what the samples of a batch were taken for; `None` when nobody wants to know.
+    pub fn outcomes(&mut self) -> Option<&mut Outcomes> {
+        self.outcomes.as_mut()
+    }
+
+    /// What was told since [`Log::watch_outcomes`].
+    pub fn take_outcomes(&mut self) -> Option<Outcomes> {
+        self.outcomes.take()
     }
 
     /// Says how many samples the values that follow stand for.

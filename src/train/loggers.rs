@@ -1,14 +1,16 @@
 //! The loggers of a run, on a thread of their own: training hands over what it has to say and goes on.
 //!
 //! One thread calls all loggers in order. The queue is bounded, so that a run that logs faster than a disk writes
-//! waits instead of filling the memory. Loggers are flushed when nothing has come for a moment, before every
-//! checkpoint, and on every way out: the end, an error, Ctrl-C, a panic.
+//! waits instead of filling the memory. Loggers are flushed every half a second, before every checkpoint, and on every
+//! way out: the end, an error, Ctrl-C, a panic. Where they stood when the run began is kept in its folder, so that a
+//! run that is killed before its first checkpoint goes on with the same remote runs.
 
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -19,8 +21,11 @@ use crate::tensor::{State, Stateful};
 /// How many messages may wait.
 const QUEUE: usize = 4096;
 
-/// After how long without a message the loggers are flushed: what a killed process can lose.
-const IDLE: Duration = Duration::from_millis(500);
+/// After how long what was said is flushed: what a killed process can lose.
+const LATEST: Duration = Duration::from_millis(500);
+
+/// Where the loggers stood when the run began, in its folder.
+pub const BEGINNING: &str = "loggers.json";
 
 /// What is handed to the thread.
 enum Message {
@@ -48,12 +53,14 @@ struct Writer {
 }
 
 impl Loggers {
-    /// Starts the thread, unless there is nothing to call.
-    pub fn start(loggers: Vec<Box<dyn Logger>>) -> Self {
+    /// Starts the thread, unless there is nothing to call. Where the loggers stand at the beginning is kept in
+    /// `run_dir`.
+    pub fn start(loggers: Vec<Box<dyn Logger>>, run_dir: Option<&Path>) -> Self {
+        let beginning = run_dir.map(|folder| folder.join(BEGINNING));
         let writer = (!loggers.is_empty()).then(|| {
             let (sender, receiver) = sync_channel(QUEUE);
-            let watched = loggers.into_iter().map(|logger| Watched { logger, failures: 0 }).collect();
-            let run = move || write(watched, &receiver);
+            let watched = loggers.into_iter().map(|logger| Watched { logger, failures: 0, broken: false }).collect();
+            let run = move || Thread { loggers: watched, beginning, due: None }.run(&receiver);
             let thread = std::thread::Builder::new().name("loggers".into()).spawn(run);
             thread.map(|thread| Writer { sender, thread })
         });
@@ -73,6 +80,14 @@ impl Loggers {
     pub fn params(&self, params: HyperParameters) {
         if !self.is_empty() {
             *self.params.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(params));
+        }
+    }
+
+    /// The run begins again in its folder: its loggers go back to where they stood when it first began.
+    pub fn begin_again(&mut self, run_dir: &Path) {
+        let kept = std::fs::read(run_dir.join(BEGINNING)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let (Some(state), Some(writer)) = (kept, &self.writer) {
+            restored(writer, state);
         }
     }
 
@@ -134,12 +149,17 @@ impl Stateful for Loggers {
 
     fn restore(&mut self, state: &State) -> Result<()> {
         if let Some(writer) = &self.writer {
-            let (sender, receiver) = sync_channel(1);
-            let _ = writer.sender.send(Message::Restore(state.value.clone(), sender));
-            let _ = receiver.recv();
+            restored(writer, state.value.clone());
         }
         Ok(())
     }
+}
+
+/// Gives the loggers their state and waits until they have it.
+fn restored(writer: &Writer, state: Value) {
+    let (sender, receiver) = sync_channel(1);
+    let _ = writer.sender.send(Message::Restore(state, sender));
+    let _ = receiver.recv();
 }
 
 /// A run that ends without [`Loggers::finish`] panicked or could not be set up.
@@ -153,14 +173,27 @@ impl Drop for Loggers {
 struct Watched {
     logger: Box<dyn Logger>,
     failures: u64,
+    /// It panicked: it is not called again, the others are.
+    broken: bool,
 }
 
 impl Watched {
     fn call(&mut self, work: impl FnOnce(&mut dyn Logger) -> Result<()>) {
-        if let Err(error) = work(self.logger.as_mut()) {
-            self.failures += 1;
-            if self.failures == 1 {
-                tracing::warn!("{}: {error}; training goes on", self.logger.name());
+        if self.broken {
+            return;
+        }
+        let logger = self.logger.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| work(logger))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.failures += 1;
+                if self.failures == 1 {
+                    tracing::warn!("{}: {error}", self.logger.name());
+                }
+            }
+            Err(_) => {
+                self.broken = true;
+                tracing::warn!("{} broke and gets nothing more; training goes on", self.logger.name());
             }
         }
     }
@@ -170,48 +203,95 @@ impl Watched {
         let failed_before = self.failures > 0;
         self.failures = 0;
         self.call(|logger| logger.finish(status));
-        if failed_before && self.failures == 0 {
+        if failed_before && self.failures == 0 && !self.broken {
             tracing::info!("{}: could write again", self.logger.name());
         }
     }
 }
 
-fn write(mut loggers: Vec<Watched>, receiver: &Receiver<Message>) {
-    let mut clean = true;
-    loop {
-        let message = if clean {
-            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            receiver.recv_timeout(IDLE)
-        };
-        clean = false;
+/// The thread's side.
+struct Thread {
+    loggers: Vec<Watched>,
+    /// Where to keep the loggers' beginning, until that is done.
+    beginning: Option<PathBuf>,
+    /// When what was said has to be flushed.
+    due: Option<Instant>,
+}
+
+impl Thread {
+    fn run(mut self, receiver: &Receiver<Message>) {
+        loop {
+            let message = match self.due {
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            match message {
+                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Message::Finish(status)) => {
+                    self.loggers.iter_mut().for_each(|logger| logger.finish(status));
+                    return;
+                }
+                Ok(message) => {
+                    let tells_params = matches!(message, Message::Params(_));
+                    if !tells_params && !matches!(message, Message::Restore(..)) {
+                        self.keep_beginning();
+                    }
+                    self.tell(message);
+                    if tells_params {
+                        self.keep_beginning();
+                    }
+                    // Also when there is always something to do.
+                    match self.due {
+                        Some(due) if due <= Instant::now() => self.flush(),
+                        Some(_) => {}
+                        None => self.due = Some(Instant::now() + LATEST),
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, message: Message) {
+        let loggers = &mut self.loggers;
         let mut each =
             |work: &dyn Fn(&mut dyn Logger) -> Result<()>| loggers.iter_mut().for_each(|logger| logger.call(work));
         match message {
-            Err(RecvTimeoutError::Timeout) => {
-                each(&|logger| logger.flush());
-                clean = true;
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-            Ok(Message::Restore(state, done)) => {
-                restore(&mut loggers, &state);
+            Message::Restore(state, done) => {
+                restore(&mut self.loggers, &state);
                 let _ = done.send(());
+                // The beginning was kept when the run began.
+                self.beginning = self.beginning.take().filter(|path| !path.is_file());
             }
-            Ok(Message::Params(params)) => each(&|logger| logger.params(&params)),
-            Ok(Message::Metrics(at, values)) => each(&|logger| logger.metrics(at, &values)),
-            Ok(Message::Text(at, name, text)) => each(&|logger| logger.text(at, &name, &text)),
-            Ok(Message::Image(at, name, image)) => each(&|logger| logger.image(at, &name, &image)),
-            Ok(Message::Artifact(at, name, file)) => each(&|logger| logger.artifact(at, &name, &file)),
-            Ok(Message::Checkpoint(at, file, saved)) => each(&|logger| logger.checkpoint(at, &file, saved)),
-            Ok(Message::State(reply)) => {
-                each(&|logger| logger.flush());
-                let states = loggers.iter().map(|watched| json!([watched.logger.name(), watched.logger.state()]));
-                let _ = reply.send(states.collect());
-                clean = true;
+            Message::Params(params) => each(&|logger| logger.params(&params)),
+            Message::Metrics(at, values) => each(&|logger| logger.metrics(at, &values)),
+            Message::Text(at, name, text) => each(&|logger| logger.text(at, &name, &text)),
+            Message::Image(at, name, image) => each(&|logger| logger.image(at, &name, &image)),
+            Message::Artifact(at, name, file) => each(&|logger| logger.artifact(at, &name, &file)),
+            Message::Checkpoint(at, file, saved) => each(&|logger| logger.checkpoint(at, &file, saved)),
+            Message::State(reply) => {
+                self.flush();
+                let _ = reply.send(self.state());
             }
-            Ok(Message::Finish(status)) => {
-                loggers.iter_mut().for_each(|logger| logger.finish(status));
-                return;
+            Message::Finish(_) => {}
+        }
+    }
+
+    fn flush(&mut self) {
+        self.loggers.iter_mut().for_each(|logger| logger.call(|logger| logger.flush()));
+        self.due = None;
+    }
+
+    fn state(&self) -> Value {
+        let working = self.loggers.iter().filter(|watched| !watched.broken);
+        working.map(|watched| json!([watched.logger.name(), watched.logger.state()])).collect()
+    }
+
+    fn keep_beginning(&mut self) {
+        if let Some(path) = self.beginning.take() {
+            self.flush();
+            if let Err(error) = crate::run::write_atomic(&path, self.state().to_string().as_bytes()) {
+                tracing::warn!("where the loggers begin cannot be kept: {error}");
             }
         }
     }
@@ -286,7 +366,7 @@ mod tests {
     #[test]
     fn calls_arrive_in_order_and_a_failing_logger_hinders_nobody() {
         let ((first, a), (second, b)) = (spy(true), spy(false));
-        let mut loggers = Loggers::start(vec![a, b]);
+        let mut loggers = Loggers::start(vec![a, b], None);
         loggers.params(params());
         (0..1000).for_each(|step| loggers.metrics(At::now(0, step), vec![("x".into(), step as f64)]));
         let state = loggers.state();
@@ -303,7 +383,7 @@ mod tests {
     #[test]
     fn the_past_comes_before_the_parameters() {
         let (heard, logger) = spy(false);
-        let mut loggers = Loggers::start(vec![logger]);
+        let mut loggers = Loggers::start(vec![logger], None);
         loggers.params(params());
         loggers.restore(&State::of(json!([["Other", 1], ["Spy", 7]]))).unwrap();
         loggers.finish(Status::Finished);
@@ -314,11 +394,46 @@ mod tests {
     fn a_panic_closes_them_as_failed() {
         let (heard, logger) = spy(false);
         let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let loggers = Loggers::start(vec![logger]);
+            let loggers = Loggers::start(vec![logger], None);
             loggers.metrics(At::now(0, 3), vec![("x".into(), 1.0)]);
             std::panic::resume_unwind(Box::new("broken"));
         }));
         assert!(broken.is_err());
         assert_eq!(*heard.lock().unwrap(), ["3 1", "Failed"]);
+    }
+
+    /// Breaks at its first value.
+    struct Breaks;
+
+    impl Logger for Breaks {
+        fn name(&self) -> &'static str {
+            "Breaks"
+        }
+        fn params(&mut self, _: &HyperParameters) -> Result<()> {
+            Ok(())
+        }
+        fn metrics(&mut self, _: At, _: &[(String, f64)]) -> Result<()> {
+            std::panic::resume_unwind(Box::new("broken"))
+        }
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+        fn finish(&mut self, _: Status) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_logger_that_breaks_takes_no_other_with_it_and_the_beginning_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (heard, logger) = spy(false);
+        let mut loggers = Loggers::start(vec![Box::new(Breaks), logger], Some(dir.path()));
+        loggers.params(params());
+        (0..3).for_each(|step| loggers.metrics(At::now(0, step), vec![("x".into(), 1.0)]));
+        assert_eq!(loggers.state().value, json!([["Spy", 4]]));
+        loggers.finish(Status::Finished);
+        assert_eq!(*heard.lock().unwrap(), ["params", "0 1", "1 1", "2 1", "Finished"]);
+        let kept: Value = serde_json::from_slice(&std::fs::read(dir.path().join(BEGINNING)).unwrap()).unwrap();
+        assert_eq!(kept, json!([["Breaks", null], ["Spy", 1]]));
     }
 }

@@ -9,7 +9,7 @@ use super::trainer::Trainer;
 use super::{MetricStore, Request, Saved, Task};
 use crate::checkpoint::{Checkpoint, LoadOptions, load_weights};
 use crate::error::{Error, Result};
-use crate::native::generator;
+use crate::native::{generator, grad};
 use crate::tensor::{State, Stateful};
 
 impl Trainer {
@@ -86,6 +86,9 @@ impl Trainer {
         if let Some(scaler) = &self.scaler {
             state.nest("scaler", scaler.state());
         }
+        if self.progress.batch > 0 && !self.progress.stepped {
+            state.nest("gradients", gradients(task));
+        }
         let mut callbacks = State::of(json!({}));
         for callback in &self.callbacks {
             callbacks.nest(&callback.name(), callback.state());
@@ -139,14 +142,10 @@ impl Trainer {
         if let Some(scaler) = self.scaler.as_mut().filter(|_| state.value.get("scaler").is_some()) {
             scaler.restore(&state.nested("scaler"))?;
         }
-        let callbacks = state.nested("callbacks");
-        for callback in &mut self.callbacks {
-            let name = callback.name();
-            if callbacks.value.get(&name).is_some() {
-                callback.restore(&callbacks.nested(&name))?;
-            }
+        self.restore_callbacks(&state.nested("callbacks"))?;
+        if self.in_own_folder {
+            self.loggers.restore(&state.nested("loggers"))?;
         }
-        self.loggers.restore(&state.nested("loggers"))?;
         // Before the optimizer's state comes back: a callback may have added groups to it, or changed the schedule.
         self.hook(task, |callback, cx| callback.on_load_checkpoint(checkpoint, cx))?;
         if let Some(optimizers) = &mut self.optimizers {
@@ -155,6 +154,7 @@ impl Trainer {
                 schedule.scheduler.restore(&state.nested("scheduler"))?;
             }
         }
+        restore_gradients(task, &state.nested("gradients"))?;
         for (name, device) in [("rng.cpu", Device::Cpu), ("rng.cuda", self.device)] {
             // A run that began on the CPU and goes on on a GPU has no state for the GPU's generator.
             if let Some(rng) = state.tensors.get(name).filter(|_| name == "rng.cpu" || device != Device::Cpu) {
@@ -162,6 +162,24 @@ impl Trainer {
             }
         }
         self.finish_requests(&state.value["unfinished"])
+    }
+
+    /// Gives every callback its state. What a callback that is not there any more has left is said, as Lightning does:
+    /// the run will not be the one that was saved.
+    fn restore_callbacks(&mut self, saved: &State) -> Result<()> {
+        let mut unclaimed = saved.value.as_object().cloned().unwrap_or_default();
+        for callback in &mut self.callbacks {
+            let name = callback.name();
+            if unclaimed.remove(&name).is_some() {
+                callback.restore(&saved.nested(&name))?;
+            }
+        }
+        unclaimed.retain(|_, state| state.as_object().is_some_and(|fields| !fields.is_empty()));
+        if !unclaimed.is_empty() {
+            let names: Vec<&str> = unclaimed.keys().map(String::as_str).collect();
+            tracing::warn!("the checkpoint has the state of callbacks that are not configured: {}", names.join(", "));
+        }
+        Ok(())
     }
 
     /// What was to be done after the checkpoint that a run goes on from, and may not have been done: in the same
@@ -185,6 +203,24 @@ impl Trainer {
             self.loggers.checkpoint(self.at(), path, Saved::Now);
         }
     }
+}
+
+/// What `accumulate_grad_batches` has summed so far, between the batches of a window.
+fn gradients(task: &dyn Task) -> State {
+    let parameters = task.params().parameters().into_iter().map(|(name, tensor)| (name, tensor.grad()));
+    let summed = parameters.filter(|(_, gradient)| gradient.defined() && !gradient.is_sparse());
+    State { tensors: summed.collect(), value: json!({}) }
+}
+
+fn restore_gradients(task: &dyn Task, saved: &State) -> Result<()> {
+    for (name, tensor) in task.params().parameters() {
+        if let Some(saved) = saved.tensors.get(&name).filter(|saved| saved.size() == tensor.size()) {
+            let gradient = tch::no_grad(|| tensor.f_zeros_like())?;
+            gradient.shallow_clone().f_copy_(saved)?;
+            grad::set(&tensor, &gradient)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removals and links that follow a save, so that a process killed between them leaves nothing undone.

@@ -13,7 +13,7 @@ impl Trainer {
     pub(super) fn train_batch(&mut self, task: &mut dyn Task, batch: Batch, batches: u64) -> Result<()> {
         let index = self.progress.batch;
         self.batch = index as usize;
-        self.hook(task, |callback, cx| callback.on_train_batch_start(cx))?;
+        self.start_hook(task, |callback, cx| callback.on_train_batch_start(cx))?;
         let samples = batch.len();
         let whole = self.profiler.start();
         let steps = (index + 1).is_multiple_of(self.accumulate) || index + 1 == batches;

@@ -100,6 +100,11 @@ impl StopFlag {
         self.interrupted.store(true, Ordering::Relaxed);
     }
 
+    /// Asks to save and end, to go on later, as a scheduler's warning does.
+    pub fn pause(&self) {
+        self.warned.store(true, Ordering::Relaxed);
+    }
+
     /// The fit that Ctrl-C asked to end has ended; what comes after it (the test) is not stopped by that Ctrl-C.
     pub fn heed_interrupt(&self) {
         self.heeded.store(true, Ordering::Relaxed);

@@ -33,6 +33,9 @@ pub struct Trainer {
     pub(super) callbacks: Vec<Box<dyn Callback>>,
     /// Where values go.
     pub loggers: Loggers,
+    /// Whether the run goes on in the folder where it began: its loggers go on in their files then. Another run that
+    /// begins with a checkpoint has files of its own.
+    pub in_own_folder: bool,
     pub(super) log: Log,
     pub(super) optimizers: Option<Optimizers>,
     /// Over how many batches gradients are summed in this epoch.
@@ -43,6 +46,8 @@ pub struct Trainer {
     pub(super) batches: usize,
     pub(super) batch: usize,
     pub(super) sanity_checking: bool,
+    /// Whether a batch or an epoch is about to begin: what is logged then belongs to the step to come.
+    pub(super) starting: bool,
     pub(super) averaged: bool,
     pub(super) validates: bool,
     /// The numbers that the network computes in.
@@ -113,13 +118,14 @@ impl Trainer {
         Trainer {
             args,
             device,
-            run_dir,
             stop,
             checkpoint_info: Vec::new(),
             metrics: MetricStore::new(),
             progress: Progress::default(),
             callbacks,
-            loggers: Loggers::start(loggers),
+            loggers: Loggers::start(loggers, run_dir.as_deref()),
+            run_dir,
+            in_own_folder: false,
             log: Log::default(),
             optimizers: None,
             accumulate,
@@ -128,6 +134,7 @@ impl Trainer {
             batches: 0,
             batch: 0,
             sanity_checking: false,
+            starting: false,
             averaged: false,
             validates: false,
             precision,
@@ -199,9 +206,21 @@ impl Trainer {
         Ok(())
     }
 
-    /// The step just taken, now.
+    /// The step just taken, or the one about to begin, now.
     pub fn at(&self) -> At {
-        self.progress.now()
+        if self.starting { At::now(self.progress.epoch, self.progress.global_step) } else { self.progress.now() }
+    }
+
+    /// As [`Trainer::hook`], for what is heard before a batch or an epoch.
+    pub(super) fn start_hook(
+        &mut self,
+        task: &mut dyn Task,
+        call: impl FnMut(&mut dyn Callback, &mut Cx) -> Result<()>,
+    ) -> Result<()> {
+        self.starting = true;
+        let result = self.hook(task, call);
+        self.starting = false;
+        result
     }
 
     /// Tells the loggers what the run was started with.

@@ -8,7 +8,7 @@ use crate::runner::{Place, json};
 /// Six batches an epoch, a small network, every epoch's checkpoint.
 const SMALL: &str = "train model.net.channels=[8,16] trainer.limit_train_batches=6 trainer.limit_val_batches=2 \
                      trainer.log_every_n_steps=1 model.scheduler=null test=false callbacks.model_checkpoint.monitor=null \
-                     callbacks.model_checkpoint.save_top_k=-1";
+                     callbacks.model_checkpoint.save_top_k=-1 trainer.enable_model_summary=false";
 
 /// The tensors of a checkpoint, as bytes by name.
 fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -28,16 +28,15 @@ fn column(run: &Path, name: &str) -> Vec<f64> {
     reader.records().filter_map(|row| row.unwrap()[at].parse().ok()).collect()
 }
 
-/// Trains in one go, and again in two parts of which the second begins in the middle of an epoch: the same tensors,
-/// those of every optimizer and callback as well.
-fn goes_on_exactly(callbacks: &str) {
+/// Trains in one go, and again in two parts of which the second begins after so many steps (six an epoch; a step at which
+/// a checkpoint is saved): the same tensors, those of every optimizer and callback as well.
+fn goes_on_exactly(after: u64, parts: &str) {
     let place = Place::new();
     let line = format!(
-        "{SMALL} trainer.max_epochs=4 callbacks.model_checkpoint.every_n_train_steps=4 {callbacks} \
-         model.optimizer.lr=0.01"
+        "{SMALL} trainer.max_epochs=4 callbacks.model_checkpoint.every_n_train_steps=4 model.optimizer.lr=0.01 {parts}"
     );
     place.ok(&format!("{line} hydra.run.dir=whole"));
-    place.ok(&format!("{line} hydra.run.dir=first trainer.max_steps=8"));
+    place.ok(&format!("{line} hydra.run.dir=first trainer.max_steps={after}"));
     place.ok(&format!("{line} hydra.run.dir=second ckpt_path=first/checkpoints/last.ckpt"));
     let of = |run: &str| tensors(&place.path().join(run).join("checkpoints/last.ckpt"));
     let (whole, second) = (of("whole"), of("second"));
@@ -45,34 +44,61 @@ fn goes_on_exactly(callbacks: &str) {
     let differing: Vec<_> = whole.iter().filter(|(name, bytes)| second[*name] != **bytes).map(|(n, _)| n).collect();
     assert!(differing.is_empty(), "{differing:?}");
     let column = |run: &str| column(&place.path().join(run), "train/loss");
-    assert_eq!(column("whole")[column("first").len()..], column("second")[..]);
+    let (whole, second) = (column("whole"), column("second"));
+    assert!(second.len() > 1 && whole.ends_with(&second), "{whole:?} {second:?}");
 }
+
+const EMA: &str =
+    "+callbacks.ema={_target_:lightning.pytorch.callbacks.EMAWeightAveraging,decay:0.8,update_every_n_steps:2}";
+const SWA: &str = "+callbacks.swa={_target_:lightning.pytorch.callbacks.StochasticWeightAveraging,swa_lrs:0.05,\
+                   swa_epoch_start:2,annealing_epochs:2}";
+const BACKBONE: &str =
+    "+callbacks.backbone={_target_:pytorch_lightning.callbacks.BackboneFinetuning,unfreeze_backbone_at_epoch:1}";
+const RATES: &str = "+callbacks.rates={_target_:lightning.pytorch.callbacks.LearningRateMonitor}";
 
 #[test]
 fn an_average_goes_on_exactly() {
+    goes_on_exactly(8, EMA);
+    // In mixed precision, with gradients that are summed and clipped.
     goes_on_exactly(
-        "+callbacks.ema={_target_:lightning.pytorch.callbacks.EMAWeightAveraging,decay:0.8,update_every_n_steps:2}",
+        5,
+        &format!(
+            "{EMA} trainer.precision=bf16-mixed trainer.accumulate_grad_batches=4 trainer.gradient_clip_val=0.1 \
+             callbacks.model_checkpoint.every_n_train_steps=5"
+        ),
     );
 }
 
 #[test]
 fn stochastic_weight_averaging_goes_on_exactly() {
-    goes_on_exactly(
-        "+callbacks.swa={_target_:lightning.pytorch.callbacks.StochasticWeightAveraging,swa_lrs:0.05,\
-         swa_epoch_start:2,annealing_epochs:2} \
-         +callbacks.lr={_target_:lightning.pytorch.callbacks.LearningRateMonitor}",
-    );
+    goes_on_exactly(8, &format!("{SWA} {RATES}"));
+    // A backbone that joined before the rates were replaced, whichever of the two is named first.
+    let later = SWA.replace("swa_epoch_start:2", "swa_epoch_start:3");
+    goes_on_exactly(16, &format!("{later} {BACKBONE} {RATES}"));
 }
 
 #[test]
 fn fine_tuning_goes_on_exactly() {
+    let sum = "+callbacks.sum={_target_:lightning.pytorch.callbacks.GradientAccumulationScheduler,scheduling:{2:2}}";
+    goes_on_exactly(8, &format!("{BACKBONE} {sum}"));
     goes_on_exactly(
-        "+callbacks.tune={_target_:pytorch_lightning.callbacks.BackboneFinetuning,unfreeze_backbone_at_epoch:1} \
-         +callbacks.sum={_target_:lightning.pytorch.callbacks.GradientAccumulationScheduler,scheduling:{2:2}}",
-    );
-    goes_on_exactly(
+        8,
         "+callbacks.tune={_target_:runner.callbacks.ProgressiveUnfreeze,epoch_start:1,epoch_duration:2,percentage:0.7}",
     );
+    // At the border of the phases, where the optimizer starts anew.
+    goes_on_exactly(12, "+callbacks.tune={_target_:runner.callbacks.FineTune,base_lr:0.01,freeze_epochs:2,epochs:2}");
+}
+
+#[test]
+fn schedules_and_limits_go_on_exactly() {
+    // The rates of several groups along one cycle; time that is counted.
+    let one_cycle = "model.scheduler={scheduler:{_target_:torch.optim.lr_scheduler.OneCycleLR,max_lr:0.02,total_steps:24},interval:step}";
+    let timer = "+callbacks.timer={_target_:lightning.pytorch.callbacks.Timer,duration:00:01:00:00}";
+    goes_on_exactly(8, &format!("{one_cycle} {timer} {BACKBONE} {RATES} model.no_weight_decay=1d"));
+    // A metric that is followed, and an early stop that waits.
+    let plateau = "model.scheduler={scheduler:{_target_:torch.optim.lr_scheduler.ReduceLROnPlateau,patience:0,\
+                   threshold:0.5},monitor:val/loss}";
+    goes_on_exactly(8, &format!("{plateau} {RATES} callbacks.early_stopping.patience=3 trainer.val_check_interval=3"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Loggers, read back by the programs whose files and servers they write to.
+#![cfg(unix)]
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -196,6 +198,99 @@ print(json.dumps({
     assert_eq!((&read["summary"], &read["exit"]), (&json!("0.16666666666666666"), &json!(0)));
 }
 
+/// Several epochs that log the learning rate at every step, and checkpoints in between.
+const LOGGED: &str = "train logger=[csv,jsonl,tensorboard,wandb] trainer.log_every_n_steps=1 trainer.max_epochs=3 \
+    model.net.channels=[4] data.batch_size=16 trainer.limit_train_batches=60 trainer.limit_val_batches=2 \
+    trainer.val_check_interval=20 callbacks.early_stopping=null callbacks.model_checkpoint.monitor=null \
+    callbacks.model_checkpoint.every_n_train_steps=7 trainer.enable_progress_bar=false \
+    +callbacks.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor +callbacks.rate.logging_interval=step";
+
+/// What all four have of one series: a list of steps each, in the order of the files.
+const STEPS: &str = r#"
+import csv, glob, json, os, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from wandb.sdk.internal.datastore import DataStore
+from wandb.proto import wandb_internal_pb2 as proto
+run = sys.argv[1]
+with open(os.path.join(run, "csv/version_0/metrics.csv")) as file:
+    table = list(csv.DictReader(file))
+with open(os.path.join(run, "metrics.jsonl")) as file:
+    lines = [json.loads(line) for line in file]
+events = EventAccumulator(os.path.join(run, "tensorboard/version_0"), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+events.Reload()
+folders = glob.glob(os.path.join(run, "wandb", "offline-run-*"))
+assert len(folders) == 1, folders
+store = DataStore()
+store.open_for_scan(glob.glob(os.path.join(folders[0], "run-*.wandb"))[0])
+rows, exits = [], []
+while (data := store.scan_data()) is not None:
+    record = proto.Record()
+    record.ParseFromString(data)
+    if record.WhichOneof("record_type") == "history":
+        rows.append({"/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item})
+    if record.WhichOneof("record_type") == "exit":
+        exits.append(record.exit.exit_code)
+def steps(name):
+    return [
+        [int(row["step"]) for row in table if row.get(name)],
+        [line["step"] for line in lines if name in line],
+        [event.step for event in events.Scalars(name)],
+        [row["trainer/global_step"] for row in rows if name in row],
+    ]
+text = events.Tensors("test/per_class/text_summary")[0].tensor_proto.string_val[0].decode()
+images = [[image.width > 100 for image in events.Images(tag)] for tag in sorted(events.Tags()["images"])]
+shown = sorted({key.rsplit("/", 1)[0] for row in rows for key in row if key.endswith("/_type")})
+print(json.dumps({"rate": steps("lr-AdamW"), "val": steps("val/loss"), "test": steps("test/loss"), "exits": exits,
+                  "tags": sorted(events.Tags()["images"]), "images": images, "shown": shown, "text": text.splitlines()[0]}))
+"#;
+
+#[test]
+fn killed_and_resumed_every_logger_has_every_point_once() {
+    if python::python().is_none() {
+        return;
+    }
+    let place = Place::new();
+    let mut child =
+        place.command(&format!("{LOGGED} test=false")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    let written = || place.runs("train").iter().any(|run| run.join("checkpoints/last.ckpt").exists());
+    while child.try_wait().unwrap().is_none() && !written() {
+        assert!(started.elapsed() < Duration::from_secs(120), "no checkpoint is written");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = place.only_run("train");
+    // The test comes with the resumed run: what it draws is logged too.
+    place.ok(&format!("resume {} test=true", run.display()));
+    let read = python::json_of(STEPS, &[&run.display().to_string()]).unwrap();
+    // The rate of a batch is told before its step: with the step just taken.
+    let once: Vec<u64> = std::iter::once(0).chain(0..179).collect();
+    assert_eq!(read["rate"], json!([once, once, once, once]));
+    let validated: Vec<u64> = (1..=9).map(|n| n * 20 - 1).collect();
+    assert_eq!(read["val"], json!([validated, validated, validated, validated]));
+    assert_eq!((&read["test"], &read["exits"]), (&json!([[179], [179], [179], [179]]), &json!([0])));
+    assert_eq!(read["tags"], json!(["test/confusion_matrix", "test/worst_predictions"]));
+    assert_eq!(read["shown"], json!(["test/confusion_matrix", "test/per_class", "test/worst_predictions"]));
+    assert_eq!(read["text"], "| class | samples | precision | recall | F1 |");
+    assert_eq!(read["images"], json!([[true], [true]]));
+}
+
+#[test]
+fn a_run_that_begins_with_another_runs_checkpoint_leaves_that_runs_files_alone() {
+    let place = Place::new();
+    let line = "train trainer.max_epochs=1 trainer.limit_train_batches=4 trainer.limit_val_batches=1 test=false \
+        model.net.channels=[4] trainer.enable_progress_bar=false logger.csv.save_dir=shared logger.csv.name=csv";
+    place.ok(line);
+    let first = place.only_run("train").join("checkpoints/last.ckpt");
+    place.ok(&format!("{line} ckpt_path={} trainer.max_epochs=2", first.display()));
+    let rows = |version: &str| {
+        let text = std::fs::read_to_string(place.path().join("shared/csv").join(version).join("metrics.csv")).unwrap();
+        text.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(rows("version_0").iter().all(|epoch| epoch == "0") && rows("version_1").iter().all(|epoch| epoch == "1"));
+}
+
 /// A server on a free port of this machine, killed when it is dropped.
 struct Server {
     child: Child,
@@ -213,6 +308,7 @@ impl Server {
             .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
             .stdout(Stdio::null())
             .stderr(log)
+            .process_group(0)
             .spawn()
             .unwrap();
         let server = Server { child, uri: format!("http://127.0.0.1:{port}") };
@@ -260,8 +356,9 @@ impl Server {
 
     /// Ends the server and what it started.
     fn kill(&mut self) {
-        let _ = std::process::Command::new("pkill").args(["-KILL", "-P", &self.child.id().to_string()]).status();
-        let _ = self.child.kill();
+        // The server and its workers are one group of processes.
+        let group = format!("-{}", self.child.id());
+        let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.child.wait();
     }
 }
@@ -276,12 +373,31 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A run whose tracker is never there ends as any other, and says what to do.
+fn a_run_whose_server_is_away(port: u16) -> Place {
+    let place = Place::new();
+    let call = place.ok(&format!(
+        "train logger=mlflow logger.mlflow.tracking_uri=http://127.0.0.1:{port} logger.mlflow.experiment_name=never \
+         trainer.max_epochs=1 model.net.channels=[4] trainer.enable_progress_bar=false"
+    ));
+    assert!(call.err.contains("is away") && call.err.contains("runner sync"), "{}", call.err);
+    assert_eq!(read_json(&place.only_run("train").join("results.json"))["status"], "finished");
+    assert!(place.run("sync outputs").err.contains("is away"));
+    place
+}
+
 #[test]
 fn mlflow_gets_everything_though_its_server_was_away() {
     let Some(python) = python::python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
+    let away = a_run_whose_server_is_away(port);
     let mut server = Server::start(&python, dir.path(), port);
+    assert_eq!(away.ok("sync outputs").out.matches("told: ").count(), 1);
+    assert_eq!(away.ok("sync outputs").out.trim(), "nothing waits");
+    let run = &server.runs("never")[0];
+    assert_eq!(run["info"]["status"], "FINISHED");
+    assert_eq!(server.history(run["info"]["run_id"].as_str().unwrap(), "val/loss").len(), 1);
     let make = || {
         logger(json!({
             "_target_": "lightning.pytorch.loggers.MLFlowLogger", "tracking_uri": format!("http://127.0.0.1:{port}"),

@@ -22,6 +22,7 @@ mod moths;
 mod parity;
 mod report;
 mod resume;
+mod search;
 mod slurm;
 mod sweep;
 mod tasks;

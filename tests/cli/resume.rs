@@ -7,12 +7,56 @@ use std::time::{Duration, Instant};
 
 use crate::runner::{Place, json};
 
-/// Some seconds of training: with dropout (random numbers), augmentation in workers, a schedule, checkpoints within
-/// epochs, and values logged at every step.
-const LINE: &str = "train data.batch_size=16 data.num_workers=2 model.net.channels=[4] trainer.max_epochs=6 \
-    trainer.limit_train_batches=80 trainer.limit_val_batches=2 trainer.log_every_n_steps=1 trainer.val_check_interval=20 \
-    callbacks.model_checkpoint.monitor=null callbacks.model_checkpoint.every_n_train_steps=7 \
-    callbacks.early_stopping=null test=false hydra.run.dir=outputs/train/day/run";
+/// Some seconds of training with everything that has a state or draws numbers: pictures decoded and augmented by
+/// workers, samples mixed, dropout, an average, summed gradients, a schedule, validation within epochs (about as long
+/// as training), checkpoints at other steps, values logged at every step.
+const EXPERIMENT: &str = r#"
+# @package _global_
+defaults:
+  - override /data: image_folder
+  - override /callbacks: [default, learning_rate_monitor, ema_weight_averaging]
+data:
+  root: images
+  image_mode: L
+  batch_size: 4
+  train_transforms:
+    - {_target_: torchvision.transforms.RandomAffine, degrees: 8, translate: [0.1, 0.1]}
+    - {_target_: torchvision.transforms.ToTensor}
+  test_transforms: [{_target_: torchvision.transforms.ToTensor}]
+  batch_transforms: [{_target_: timm.data.Mixup, mixup_alpha: 0.2, num_classes: 3}]
+model: {net: {channels: [4, 8]}}
+trainer:
+  max_epochs: 12
+  accumulate_grad_batches: 2
+  log_every_n_steps: 1
+  val_check_interval: 15
+  enable_model_summary: false
+callbacks:
+  model_checkpoint: {monitor: null, every_n_train_steps: 5}
+  early_stopping: null
+  ema_weight_averaging: {decay: 0.9, update_every_n_steps: 2}
+test: false
+hydra: {run: {dir: outputs/train/day/run}}
+"#;
+
+const LINE: &str = "train experiment=killed data.num_workers=2";
+
+/// A folder with the experiment and 300 small pictures of three classes.
+fn prepared() -> Place {
+    let place = Place::new();
+    place.write("conf/experiment/killed.yaml", EXPERIMENT);
+    for (split, count) in [("train", 80u32), ("val", 20)] {
+        for class in 0..3u32 {
+            let folder = place.path().join(format!("images/{split}/{class}"));
+            std::fs::create_dir_all(&folder).unwrap();
+            for number in 0..count {
+                let pixel = |x: u32, y: u32| image::Luma([((x * (class + 1) * 37 + y * 11 + number * 53) % 256) as u8]);
+                image::GrayImage::from_fn(8, 8, pixel).save(folder.join(format!("{number}.png"))).unwrap();
+            }
+        }
+    }
+    place
+}
 
 fn start(place: &Place, line: &str) -> Child {
     place.command(line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
@@ -81,10 +125,10 @@ fn next(state: &mut u64) -> u64 {
 
 #[test]
 fn killed_at_twenty_random_moments_it_ends_as_if_it_never_was() {
-    let whole = Place::new();
+    let whole = prepared();
     // The killed one has other workers: their number changes nothing.
     whole.ok(&LINE.replace("num_workers=2", "num_workers=0"));
-    let place = Place::new();
+    let place = prepared();
     let run = run_of(&place);
     let mut child = start(&place, LINE);
     let mut random = 20;
@@ -138,12 +182,13 @@ fn killed_at_twenty_random_moments_it_ends_as_if_it_never_was() {
 
 #[test]
 fn told_to_stop_it_saves_and_says_so_and_goes_on_to_the_same_end() {
-    let whole = Place::new();
-    whole.ok(LINE);
+    let whole = prepared();
+    let line = format!("{LINE} trainer.max_epochs=4");
+    whole.ok(&line);
     for name in ["TERM", "USR1"] {
-        let place = Place::new();
+        let place = prepared();
         let run = run_of(&place);
-        let mut child = start(&place, LINE);
+        let mut child = start(&place, &line);
         let first = run.join("checkpoints/last.ckpt");
         assert!(wait(&mut child, || first.is_file()));
         signal(&child, name);
@@ -164,7 +209,7 @@ fn told_to_stop_it_saves_and_says_so_and_goes_on_to_the_same_end() {
             let call = place.run(&format!("resume outputs/train/day/run ckpt_path={}", broken.display()));
             assert_ne!(call.code, 0);
             assert!(call.err.contains("newer.ckpt: its content was altered"), "{}", call.err);
-            let call = place.ok("resume outputs/train/day/run trainer.max_epochs=6");
+            let call = place.ok("resume outputs/train/day/run");
             assert!(call.err.contains("left out: cannot read") && call.err.contains("newer.ckpt"), "{}", call.err);
             std::fs::remove_file(&broken).unwrap();
         } else {
@@ -187,23 +232,30 @@ fn after_ctrl_c_the_best_weights_are_tested() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let results = json(&run.join("results.json"));
     assert_eq!(results["status"], "interrupted");
-    assert!(results["metrics"]["test/acc"].is_number(), "{results}");
+    // Those of the best checkpoint, not of the last step.
+    place.ok("test ckpt_path=outputs/train/day/run");
+    let best = json(&place.only_run("test").join("results.json"));
+    assert!(results["metrics"]["test/loss"].is_number(), "{results}");
+    assert_eq!(results["metrics"]["test/loss"], best["metrics"]["test/loss"]);
 }
 
 #[test]
 fn what_cannot_go_on_is_refused() {
-    let place = Place::new();
+    let place = prepared();
     assert!(place.run("resume nowhere").err.contains("is not a run folder"));
     let call = place.run("train ckpt_path=last");
     assert_eq!(call.code, 2);
     assert!(call.err.contains("no run with a checkpoint is there yet"), "{}", call.err);
     // While a process is at work in a folder, no other may be.
-    let mut child = start(&place, &LINE.replace("max_epochs=6", "max_epochs=600"));
+    let mut child = start(&place, &format!("{LINE} trainer.max_epochs=600"));
     let run = run_of(&place);
-    assert!(wait(&mut child, || fits(&run) == 1));
+    assert!(wait(&mut child, || age(&run).is_some()));
     let call = place.run("resume outputs/train/day/run");
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(call.code, 2);
     assert!(call.err.contains("a process is at work"), "{}", call.err);
+    // The best so far is known of a killed run, too.
+    let call = place.ok("resume outputs/train/day/run ckpt_path=best trainer.max_epochs=1");
+    assert!(call.err.contains("going on from checkpoints/epoch_"), "{}", call.err);
 }

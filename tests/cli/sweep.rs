@@ -1,4 +1,4 @@
-//! `runner -m`: every combination, one after the other.
+//! `runner -m`: every combination, side by side, through kills and resumes.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::runner::{Place, folders, json};
 
-const SMALL: &str =
+pub const SMALL: &str =
     "model.net.channels=[8] trainer.max_epochs=1 trainer.limit_train_batches=2 trainer.limit_val_batches=1 test=false";
 
 #[test]
@@ -70,7 +70,7 @@ fn only_sweep(place: &Place, command: &str) -> PathBuf {
 }
 
 /// `results.csv` without the times, which differ from run to run.
-fn table(sweep: &Path) -> Vec<Vec<String>> {
+pub fn table(sweep: &Path) -> Vec<Vec<String>> {
     let mut reader = csv::Reader::from_path(sweep.join("results.csv")).unwrap();
     let header: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
     let mut rows = vec![header.clone()];
@@ -79,11 +79,11 @@ fn table(sweep: &Path) -> Vec<Vec<String>> {
     rows.iter().map(|row| kept.iter().map(|i| row[*i].clone()).collect()).collect()
 }
 
-fn kill(signal: &str, process: u32) {
+pub fn kill(signal: &str, process: u32) {
     let _ = std::process::Command::new("kill").args([signal, &process.to_string()]).status();
 }
 
-const COMPUTE: &str = "objective +objective=${eval:'${data.batch_size}*${seed}'}";
+pub const COMPUTE: &str = "objective +objective=\"${eval:'${data.batch_size}*${seed}'}\"";
 
 #[test]
 fn jobs_run_side_by_side_and_the_journal_is_for_optuna_too() {
@@ -185,7 +185,7 @@ fn checkpoints_are_swept_over_by_a_glob_of_files() {
 #[test]
 fn a_search_asks_for_its_jobs_and_gives_up_what_fails() {
     let place = Place::new();
-    let line = "-m objective +objective=${eval:'(${data.batch_size}-30)**2'} hydra/sweeper=optuna hydra/sweeper/sampler=random hydra.sweeper.sampler.seed=1 hydra.sweeper.n_trials=6 hydra/launcher=local data.batch_size=range(1,60)";
+    let line = "-m objective +objective=\"${eval:'(${data.batch_size}-30)**2'}\" hydra/sweeper=optuna hydra/sweeper/sampler=random hydra.sweeper.sampler.seed=1 hydra.sweeper.n_trials=6 hydra/launcher=local data.batch_size=range(1,60)";
     place.ok(&format!("{line} hydra.sweep.dir=a"));
     place.ok(&format!("{line} hydra.sweep.dir=b"));
     let (a, b) = (table(&place.path().join("a")), table(&place.path().join("b")));
@@ -201,7 +201,7 @@ fn a_pipeline_tunes_trains_and_tests_and_does_nothing_twice() {
         "# @package _global_\noptimized_metric: val/loss\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 1,2\n",
     );
     let small = SMALL.replace("test=false", "");
-    let line = format!("pipeline pipeline.tune.overrides=[hparams_search=two,test=false] {small}");
+    let line = format!("pipeline pipeline.tune.overrides=['hparams_search=two','test=false'] {small}");
     let call = place.ok(&line);
     assert!(call.out.contains("tune: the best so far is #"), "{}", call.out);
     let dir = place.path().join("outputs/pipeline/pipeline");
@@ -211,9 +211,36 @@ fn a_pipeline_tunes_trains_and_tests_and_does_nothing_twice() {
     for stage in ["prepare", "tune", "train", "test"] {
         assert!(again.out.contains(&format!("{stage}: done already")), "{}", again.out);
     }
-    let other = place.ok(&format!("{line} pipeline.train.overrides=[trainer.max_epochs=2]"));
+    let other = place.ok(&format!("{line} pipeline.train.overrides=['trainer.max_epochs=2']"));
     assert!(other.out.contains("tune: done already") && !other.out.contains("train: done already"), "{}", other.out);
     assert!(dir.join("train_1").is_dir(), "what was there stays");
+}
+
+#[test]
+fn ctrl_c_saves_the_jobs_and_two_resumes_at_once_are_refused() {
+    let line = |dir: &str| {
+        format!(
+            "-m train hydra/launcher=local hydra.launcher.n_jobs=2 seed=1,2 hydra.sweep.dir={dir} {SMALL} trainer.max_epochs=30"
+        )
+    };
+    let place = Place::new();
+    place.ok(&line("quiet"));
+    let mut child = place.command(&line("sweep")).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let sweep = place.path().join("sweep");
+    let start = Instant::now();
+    while !(0..2).all(|job| sweep.join(format!("{job}/reports.jsonl")).is_file()) {
+        assert!(start.elapsed() < Duration::from_secs(120), "no job has reported");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let second = place.run("resume sweep");
+    assert_eq!(second.code, 2);
+    assert!(second.err.contains("running already by process"), "{}", second.err);
+    kill("-INT", child.id());
+    let code = child.wait().unwrap().code();
+    let unfinished = table(&sweep).iter().any(|row| row.contains(&"interrupted".to_owned()));
+    assert!(code == Some(130) && unfinished, "{code:?} {:?}", table(&sweep));
+    place.ok("resume sweep");
+    assert_eq!(table(&sweep), table(&place.path().join("quiet")));
 }
 
 /// The processes that a process has started, directly and through others, with their depth below it.

@@ -98,6 +98,13 @@ fn time_is_a_limit_and_a_stop_waits_for_min_steps() {
 }
 
 #[test]
+fn a_run_shorter_than_the_way_to_its_first_validation_is_a_run() {
+    let place = Place::new();
+    place.ok(&format!("{TINY} trainer.max_steps=2 trainer.max_epochs=-1 model.scheduler=null"));
+    assert_eq!((results(&place)["steps"].as_u64(), results(&place)["status"].as_str()), (Some(2), Some("finished")));
+}
+
+#[test]
 fn an_anomaly_names_the_layer() {
     let place = Place::new();
     let call = place.run(&format!("{TINY} model.optimizer.lr=1e38 trainer.detect_anomaly=true model.scheduler=null"));

@@ -99,6 +99,15 @@ impl ModelCheckpoint {
     }
 }
 
+impl ModelCheckpoint {
+    /// The best checkpoint so far, as the callbacks' state in a checkpoint has it: for a run that was killed.
+    pub fn best_in(callbacks: &serde_json::Value) -> Option<PathBuf> {
+        let keepers = callbacks.as_object()?.iter().filter(|(name, _)| name.starts_with("ModelCheckpoint"));
+        let mut best = keepers.filter_map(|(_, state)| state["kept"][0]["path"].as_str());
+        best.next().map(PathBuf::from)
+    }
+}
+
 impl Component for ModelCheckpoint {
     type Kind = CallbackKind;
     const TARGETS: &'static [&'static str] = &["lightning.pytorch.callbacks.ModelCheckpoint"];

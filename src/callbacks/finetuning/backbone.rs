@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use tch::Tensor;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
@@ -17,8 +16,8 @@ use crate::train::{Callback, CallbackKind, Cx, Task, TrainerArgs, backbone};
 /// Trains the head alone at first; at an epoch the backbone joins, as a group of parameters of its own whose learning
 /// rate grows until it meets the head's.
 ///
-/// Mirrors `lightning.pytorch.callbacks.BackboneFinetuning`. Normalizations of the frozen backbone go on updating
-/// their running statistics.
+/// Mirrors `lightning.pytorch.callbacks.BackboneFinetuning`: scale and shift of the frozen backbone's batch
+/// normalizations are trained with the head, and their running statistics go on.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackboneFinetuning {
@@ -42,7 +41,7 @@ pub struct BackboneFinetuning {
     #[serde(default)]
     #[allow(dead_code, reason = "accepted for compatibility")]
     initial_denom_lr: Ignored,
-    /// Whether scale and shift of the backbone's batch normalizations join, too.
+    /// Whether scale and shift of the backbone's batch normalizations are trained, from the start; otherwise never.
     #[serde(default = "yes")]
     train_bn: bool,
     /// Say both rates at every epoch.
@@ -159,19 +158,25 @@ struct Finetuning {
 }
 
 impl Finetuning {
-    /// The backbone's tensors that are trained once it has joined.
-    fn trained(&self, params: &Params) -> Vec<(String, Tensor)> {
+    /// The names of the backbone's parameters that wait until it joins: all but scale and shift of batch
+    /// normalizations, unless these are never to be trained.
+    fn waiting(&self, params: &Params) -> Vec<String> {
         let norms: HashSet<String> =
             params.layers().iter().filter(|l| l.kind.starts_with("BatchNorm")).map(|l| l.name.clone()).collect();
         let is_norm = |name: &str| name.rsplit_once('.').is_some_and(|(layer, _)| norms.contains(layer));
-        let wanted = self.names.iter().filter(|name| self.args.train_bn || !is_norm(name));
-        let entries = params.entries();
-        wanted.map(|name| (name.clone(), entries[name.as_str()].tensor.shallow_clone())).collect()
+        self.names.iter().filter(|name| !is_norm(name)).cloned().collect()
     }
 
     /// Unfreezes the backbone and gives it to the optimizer.
     fn join(&self, cx: &mut Cx, rate: f64) -> Result<()> {
-        let params = self.trained(cx.task.params());
+        let names = self.waiting(cx.task.params());
+        let entries = cx.task.params().entries();
+        let tensor = |name: String| {
+            let tensor = entries[name.as_str()].tensor.shallow_clone();
+            (name, tensor)
+        };
+        let params: Vec<_> = names.into_iter().map(tensor).collect();
+        drop(entries);
         for (_, tensor) in &params {
             let _ = tensor.set_requires_grad(true);
         }
@@ -200,8 +205,9 @@ impl Callback for Finetuning {
 
     fn setup(&mut self, task: &mut dyn Task, _: &TrainerArgs) -> Result<()> {
         self.names = backbone(task.params(), &self.args.backbone)?;
+        let frozen = if self.args.train_bn { self.waiting(task.params()) } else { self.names.clone() };
         let entries = task.params().entries();
-        for name in &self.names {
+        for name in &frozen {
             let _ = entries[name.as_str()].tensor.set_requires_grad(false);
         }
         Ok(())
@@ -209,7 +215,8 @@ impl Callback for Finetuning {
 
     /// Takes the backbone out of the optimizer: it comes back as a group of its own.
     fn on_optimizer(&mut self, cx: &mut Cx) -> Result<()> {
-        let names: HashSet<&str> = self.names.iter().map(String::as_str).collect();
+        let frozen = if self.args.train_bn { self.waiting(cx.task.params()) } else { self.names.clone() };
+        let names: HashSet<&str> = frozen.iter().map(String::as_str).collect();
         if let Some(optimizer) = cx.optimizer.as_deref_mut() {
             optimizer.withdraw(&names);
             if optimizer.params().iter().all(|group| group.is_empty()) {

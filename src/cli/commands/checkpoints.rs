@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use tch::Tensor;
 
+use crate::callbacks::ModelCheckpoint;
 use crate::checkpoint::{Checkpoint, LoadOptions, STATE_PREFIX, TensorFile, load_weights};
 use crate::error::{Error, Result};
 use crate::nn::Params;
@@ -76,10 +77,19 @@ fn position(path: &Path) -> Result<Option<(u64, u64, bool, bool)>> {
 /// When the run has kept none.
 pub fn best(run: &Path) -> Result<PathBuf> {
     let results = Results::read(run).ok().and_then(|results| results.best_checkpoint).map(|best| run.join(best));
-    results.filter(|path| path.is_file()).ok_or_else(|| {
-        Error::request(format!("{} has no best checkpoint", run.display()))
-            .help("the best one is known when a run has ended; ckpt_path=last takes the newest")
+    let best = results.filter(|path| path.is_file()).or_else(|| best_so_far(run));
+    best.ok_or_else(|| {
+        Error::request(format!("{} has no best checkpoint", run.display())).help("ckpt_path=last takes the newest")
     })
+}
+
+/// The best checkpoint of a run that was killed: its newest one knows.
+fn best_so_far(run: &Path) -> Option<PathBuf> {
+    let state = Checkpoint::peek_state(&newest(run).ok()?.checkpoint?).ok()?;
+    let best = ModelCheckpoint::best_in(&state["callbacks"])?;
+    // As it was written, or in a folder that was moved.
+    let moved = run.join("checkpoints").join(best.file_name()?);
+    [best, moved].into_iter().find(|path| path.is_file())
 }
 
 /// The checkpoint that training goes on from: a file, `last` (the newest) or `best` of the newest run beside

@@ -17,7 +17,7 @@ use crate::train::Signal;
 /// `runner validate` and `runner test`.
 pub fn evaluate(request: &Request, registry: &Registry, split: Split) -> Result<i32> {
     let mut run = start(request, registry, split)?;
-    let outcome = run.trainer.evaluate(run.task.as_mut(), run.data.as_ref(), split);
+    let outcome = run.evaluate(split);
     let stop = run.trainer.stop.clone();
     let (values, _, dir) = run.finish(outcome)?;
     let width = values.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

@@ -17,6 +17,7 @@ pub mod runs;
 pub mod schema;
 pub mod stage;
 pub mod sweep;
+pub mod sync;
 pub mod test_table;
 pub mod train;
 pub mod tune;

@@ -8,11 +8,23 @@ use crate::cli::compose::Request;
 use crate::cli::diff::config_of;
 use crate::config::emit;
 use crate::error::{Error, Result};
+use crate::loggers::OUTBOX;
 use crate::registry::Registry;
 use crate::run::{Events, Manifest, RunDir, remove_leftovers};
+use crate::train::BEGINNING;
 
 /// What a run that begins again from nothing keeps in its folder.
-const KEPT: [&str; 6] = [".hydra", "run.json", "results.json", "events.jsonl", "runner.log", SET_ASIDE];
+const KEPT: [&str; 8] = [
+    ".hydra",
+    "run.json",
+    "results.json",
+    "events.jsonl",
+    "runner.log",
+    SET_ASIDE,
+    // What a remote server was told already is not told twice.
+    BEGINNING,
+    OUTBOX,
+];
 
 /// Where the rest of the folder goes then.
 const SET_ASIDE: &str = "set_aside";

@@ -8,9 +8,10 @@ use serde_json::json;
 use tch::Device;
 
 use super::checkpoints;
-use crate::callbacks::{ModelCheckpoint, ModelSummary, ProgressBar, Reports};
+use crate::callbacks::{ModelCheckpoint, ModelSummary, ProgressBar, Reports, Timeline};
 use crate::checkpoint::Checkpoint;
 use crate::cli::compose::Composed;
+use crate::cli::evaluation::Pass;
 use crate::config::{KeyPath, Node, emit};
 use crate::data::{DataContext, DataModule, Split};
 use crate::error::{Error, Result};
@@ -137,6 +138,7 @@ impl Run {
 
         let Prepared { task, data, args, settings, device, seed, folder, notes } = prepared;
         let is_new = wanted.go_on.is_none();
+        let begins_again = wanted.go_on.as_ref().is_some_and(|go_on| go_on.checkpoint.is_none());
         let dir = match &wanted.go_on {
             Some(go_on) => go_on.dir.clone(),
             None => RunDir::claim(&folder)?,
@@ -155,6 +157,10 @@ impl Run {
                     data.record(dir.path())?;
                 }
                 let mut trainer = Trainer::new(args, device, callbacks, loggers, run_dir, stop);
+                trainer.in_own_folder = !is_new;
+                if begins_again {
+                    trainer.loggers.begin_again(dir.path());
+                }
                 trainer.checkpoint_info = vec![
                     ("config".into(), emit::to_yaml(composed.job())),
                     ("classes".into(), json!(data.facts().classes).to_string()),
@@ -197,6 +203,32 @@ impl Run {
             }
         }
         composed.write_snapshot(&self.dir)
+    }
+
+    /// A pass over a split; gives its metrics. What its samples were taken for is left in the run's folder for its page
+    /// and shown to loggers, unless the run leaves nothing (`fast_dev_run`).
+    ///
+    /// # Errors
+    /// When the data has no such split, or a step fails.
+    pub fn evaluate(&mut self, split: Split) -> Result<Vec<(String, f64)>> {
+        if self.trainer.run_dir.is_none() {
+            return self.trainer.evaluate(self.task.as_mut(), self.data.as_ref(), split);
+        }
+        let (values, outcomes) = self.trainer.evaluate_outcomes(self.task.as_mut(), self.data.as_ref(), split)?;
+        if let (Some(outcomes), Some(loader)) = (outcomes, self.data.loader(split)?) {
+            let pass = Pass {
+                run: self.dir.path(),
+                split,
+                dataset: loader.dataset.as_ref(),
+                seed: u64::from(self.seed),
+                loggers: &self.trainer.loggers,
+                at: self.trainer.at(),
+            };
+            if let Err(error) = pass.write(&outcomes) {
+                tracing::warn!("what the {} samples were taken for cannot be kept: {error}", split.name());
+            }
+        }
+        Ok(values)
     }
 
     /// The resolved config.
@@ -408,7 +440,8 @@ impl Claimed<'_> {
     fn add_defaults(&self, args: &TrainerArgs, callbacks: &mut Vec<Box<dyn Callback>>, cx: &mut Build) -> Result<()> {
         let has = |callbacks: &[Box<dyn Callback>], name: &str| callbacks.iter().any(|c| c.name().starts_with(name));
         if self.trains && !args.is_fast_dev_run() {
-            callbacks.push(Box::new(Reports));
+            callbacks.push(Box::new(Reports::until(self.composed.pause_after())));
+            callbacks.push(Box::<Timeline>::default());
         }
         if args.enable_checkpointing == Some(false) {
             callbacks.retain(|callback| !callback.name().starts_with("ModelCheckpoint"));

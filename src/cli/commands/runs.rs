@@ -1,6 +1,6 @@
 //! `runner runs [DIR]`: the runs at a glance.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ pub fn runs(request: &Request) -> Result<String> {
         return Ok(format!("no runs in {}", folder.display()));
     }
     let width = console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
-    Ok(table(&runs, &folder, wanted, width))
+    Ok(table(&runs, &folder, wanted, width, console::colors_enabled()))
 }
 
 /// `status=failed`, `sweep=true`, or an override as it was typed.
@@ -47,8 +47,13 @@ fn fits(run: &Found, filter: &str) -> bool {
         Some(("command", command)) => run.manifest["command"] == command,
         Some(("sweep", "true")) => run.sweep.is_some(),
         Some(("sweep", "false")) => run.sweep.is_none(),
-        _ => run.overrides.iter().any(|text| text.trim_start_matches('+') == filter.trim_start_matches('+')),
+        _ => run.overrides.iter().any(|text| is_meant(text.trim_start_matches('+'), filter.trim_start_matches('+'))),
     }
+}
+
+/// `lr=0.1` means `model.optimizer.lr=0.1` too.
+fn is_meant(text: &str, filter: &str) -> bool {
+    text.strip_suffix(filter).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// The value of a key of a run: `started`, `duration`, `status`, `run`, `best`, or a metric.
@@ -131,59 +136,101 @@ fn as_json(run: &Found, base: &Path) -> Value {
     })
 }
 
-/// The overrides that not all of these runs share.
+/// The overrides that not all of these runs share, those that few have first: what tells the run from the others.
 fn differing<'r>(runs: &'r [Found], run: &'r Found) -> Vec<&'r str> {
-    let everywhere = |text: &String| runs.len() > 1 && runs.iter().all(|run| run.overrides.contains(text));
-    run.overrides.iter().filter(|text| !everywhere(text)).map(String::as_str).collect()
+    let sharing = |text: &String| runs.iter().filter(|run| run.overrides.contains(text)).count();
+    let mut told: Vec<_> = run.overrides.iter().map(|text| (sharing(text), text.as_str())).collect();
+    told.retain(|(sharing, _)| runs.len() == 1 || *sharing < runs.len());
+    told.sort_by_key(|(sharing, _)| *sharing);
+    told.into_iter().map(|(_, text)| text).collect()
 }
 
-fn table(runs: &[Found], base: &Path, sorted_by: Option<&str>, width: Option<usize>) -> String {
-    let shown = |value: &Value| value.as_f64().map(number).or_else(|| value.as_str().map(str::to_owned));
-    let sorted_by = sorted_by.map(|key| key.trim_start_matches('-'));
-    let fixed = ["run", "started", "duration", "status", "best", "epochs", "steps"];
-    let extra = sorted_by.filter(|key| !fixed.contains(key));
-    let mut monitors: BTreeMap<&str, usize> = BTreeMap::new();
-    for monitor in runs.iter().filter_map(|run| run.results["monitor"].as_str()) {
-        *monitors.entry(monitor).or_default() += 1;
+/// Which columns a list has beside the overrides.
+struct Columns<'a> {
+    /// The metric that all runs are judged by, when it is one.
+    monitor: Option<&'a str>,
+    /// A metric that the list is sorted by and that is not there otherwise.
+    extra: Option<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(runs: &'a [Found], sorted_by: Option<&'a str>) -> Self {
+        let monitors: BTreeSet<&str> = runs.iter().filter_map(|run| run.results["monitor"].as_str()).collect();
+        let monitor = monitors.first().copied().filter(|_| monitors.len() == 1);
+        let fixed = ["run", "started", "duration", "status", "best", "epochs", "steps"];
+        let extra = sorted_by.filter(|key| !fixed.contains(key) && Some(*key) != monitor);
+        Columns { monitor, extra }
     }
-    let one_monitor = if monitors.len() == 1 { monitors.keys().next().copied() } else { None };
-    let best_head = one_monitor.map_or_else(|| "best".to_owned(), |name| format!("best {name}"));
-    let mut rows = vec![["run", "status", "time"].map(str::to_owned).to_vec()];
-    rows[0].push(best_head);
-    rows[0].extend(extra.filter(|key| Some(*key) != one_monitor).map(str::to_owned));
-    rows[0].extend(["test".to_owned(), "overrides".to_owned()]);
-    for run in runs {
+
+    fn head(&self) -> Vec<String> {
+        let best = self.monitor.map_or_else(|| "best".to_owned(), |name| format!("best {name}"));
+        let names = ["run".to_owned(), "status".to_owned(), "time".to_owned(), best];
+        names.into_iter().chain(self.extra.map(str::to_owned)).chain(["test".to_owned()]).collect()
+    }
+
+    fn row(&self, run: &Found, base: &Path) -> Vec<String> {
+        let shown = |value: &Value| value.as_f64().map(number).or_else(|| value.as_str().map(str::to_owned));
         let mark = if run.sweep.is_some() { " *" } else { "" };
         let mut row = vec![format!("{}{mark}", name_of(run, base)), run.status.clone()];
         row.push(seconds(run).map(duration).unwrap_or_default());
         let best = shown(&run.results["best"]).unwrap_or_default();
-        row.push(match (one_monitor, run.results["monitor"].as_str()) {
+        row.push(match (self.monitor, run.results["monitor"].as_str()) {
             (None, Some(monitor)) => format!("{monitor} {best}"),
             _ => best,
         });
-        row.extend(
-            extra.filter(|key| Some(*key) != one_monitor).map(|key| shown(&value_of(run, key)).unwrap_or_default()),
-        );
+        row.extend(self.extra.map(|key| shown(&value_of(run, key)).unwrap_or_default()));
         let metrics = run.results["metrics"].as_object().into_iter().flatten();
         let tests =
             metrics.filter_map(|(name, value)| Some(format!("{} {}", name.strip_prefix("test/")?, shown(value)?)));
         row.push(tests.take(2).collect::<Vec<_>>().join(" "));
-        row.push(differing(runs, run).join(" "));
-        rows.push(row);
+        row
     }
+}
+
+/// The list. Where it is too wide for the terminal, results of tests are left out, and overrides go to a line of
+/// their own.
+fn table(runs: &[Found], base: &Path, sorted_by: Option<&str>, width: Option<usize>, colours: bool) -> String {
+    /// The room that overrides need to stand beside the rest.
+    const ROOM: usize = 36;
+    let columns = Columns::of(runs, sorted_by.map(|key| key.trim_start_matches('-')));
+    let rows: Vec<Vec<String>> = runs.iter().map(|run| columns.row(run, base)).collect();
+    let head = columns.head();
+    let wide = |at: usize| rows.iter().chain([&head]).map(|row| row[at].chars().count()).max().unwrap_or(0);
     // A column without a value tells nothing.
-    let kept: Vec<usize> = (0..rows[0].len()).filter(|at| rows[1..].iter().any(|row| !row[*at].is_empty())).collect();
-    let longest = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let mut lines: Vec<String> = Vec::new();
-    for row in &rows {
-        let cells = kept.iter().map(|at| format!("{:width$}", row[*at], width = longest(*at)));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        lines.push(cut(line.trim_end(), width));
+    let mut kept: Vec<usize> = (0..head.len()).filter(|at| rows.iter().any(|row| !row[*at].is_empty())).collect();
+    let total = |kept: &[usize]| kept.iter().map(|at| wide(*at) + 2).sum::<usize>();
+    if width.is_some_and(|width| total(&kept) > width + 2) {
+        kept.retain(|at| head[*at] != "test");
+    }
+    let beside = width.is_none_or(|width| total(&kept) + ROOM <= width);
+    let line = |row: &[String], last: &str| {
+        let cells = kept.iter().map(|at| format!("{:width$}", row[*at], width = wide(*at)));
+        let line = cells.chain([last.to_owned()]).collect::<Vec<_>>().join("  ");
+        cut(line.trim_end(), width)
+    };
+    let differing: Vec<String> = runs.iter().map(|run| differing(runs, run).join(" ")).collect();
+    let named = beside && differing.iter().any(|text| !text.is_empty());
+    let mut lines = vec![line(&head, if named { "overrides" } else { "" })];
+    for ((run, row), text) in runs.iter().zip(&rows).zip(&differing) {
+        lines.push(coloured(&line(row, if beside { text } else { "" }), &run.status, colours));
+        if !beside && !text.is_empty() {
+            lines.push(console::style(cut(&format!("    {text}"), width)).dim().force_styling(colours).to_string());
+        }
     }
     if runs.iter().any(|run| run.sweep.is_some()) {
         lines.push(cut("* a job of a sweep", width));
     }
     lines.join("\n")
+}
+
+/// The line with its status in colour.
+fn coloured(line: &str, status: &str, colours: bool) -> String {
+    let style = match status {
+        "finished" => console::Style::new().green(),
+        "failed" => console::Style::new().red(),
+        _ => console::Style::new().yellow(),
+    };
+    line.replacen(&format!(" {status}"), &format!(" {}", style.force_styling(colours).apply_to(status)), 1)
 }
 
 /// A line that fits.
@@ -215,7 +262,7 @@ mod tests {
             run("a", "finished", Some(0.5), &["seed=1", "model=dense"]),
             run("multirun/0", "killed", None, &["seed=2", "model=dense"]),
         ];
-        let text = table(&runs, Path::new("outputs"), None, None);
+        let text = table(&runs, Path::new("outputs"), None, None, false);
         let expected = [
             "run           status    time        best val/loss  overrides",
             "a             finished  1 min 15 s  0.5000         seed=1",
@@ -223,10 +270,16 @@ mod tests {
             "* a job of a sweep",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
-        assert!(table(&runs, Path::new("outputs"), None, Some(20)).lines().all(|line| line.chars().count() <= 20));
+        let narrow = table(&runs, Path::new("outputs"), None, Some(50), false);
+        let expected = ["a             finished  1 min 15 s  0.5000", "    seed=1"];
+        assert_eq!(narrow.lines().skip(1).take(2).collect::<Vec<_>>(), expected);
+        assert!(
+            table(&runs, Path::new("outputs"), None, Some(20), false).lines().all(|line| line.chars().count() <= 20)
+        );
         sort(&mut runs, Some("-best")).unwrap();
         assert_eq!(runs[1].status, "killed");
         assert!(sort(&mut runs, Some("nothing")).is_err());
-        assert!(fits(&runs[0], "seed=1") && fits(&runs[1], "status=killed") && !fits(&runs[1], "sweep=false"));
+        assert!(fits(&runs[0], "seed=1") && !is_meant("a.seed=1", "eed=1") && is_meant("a.seed=1", "seed=1"));
+        assert!(fits(&runs[1], "status=killed") && !fits(&runs[1], "sweep=false"));
     }
 }

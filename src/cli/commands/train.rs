@@ -106,7 +106,7 @@ fn fit_and_test(run: &mut Run, resume: Option<&Checkpoint>) -> Result<Status> {
             None if run.settings.train => tracing::info!("no checkpoint was kept: testing the weights as they are"),
             None => {}
         }
-        run.trainer.evaluate(run.task.as_mut(), run.data.as_ref(), Split::Test)?;
+        run.evaluate(Split::Test)?;
         if run.trainer.stop.is_interrupted() {
             status = Status::Interrupted;
         }

@@ -1,5 +1,7 @@
 //! Confusion matrices: of a level, normalized, and within a group of classes.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::table::{LevelTable, Predictions};
 
 /// How often one class was taken for another.
@@ -16,18 +18,22 @@ pub struct Matrix {
 impl Matrix {
     /// The matrix of a level with one class a sample; classes that are neither there nor predicted are left out.
     pub fn of(level: &LevelTable) -> Self {
-        let mut used = vec![false; level.classes.len()];
-        let mut counts = vec![vec![0.0; level.classes.len()]; level.classes.len()];
-        for (target, prediction) in level.targets.iter().zip(&level.predictions) {
-            if let (Some(&target), Some(&prediction)) = (target.first(), prediction.first()) {
-                (used[target], used[prediction]) = (true, true);
-                counts[target][prediction] += 1.0;
-            }
+        let pairs = level.targets.iter().zip(&level.predictions);
+        Matrix::of_pairs(&level.classes, pairs.filter_map(|(t, p)| Some((*t.first()?, *p.first()?, 1))))
+    }
+
+    /// The same of true class, predicted class, and how often; a class without a name has its number.
+    pub fn of_pairs(classes: &[String], pairs: impl Iterator<Item = (usize, usize, u64)>) -> Self {
+        let pairs: Vec<_> = pairs.collect();
+        let used: BTreeSet<usize> = pairs.iter().flat_map(|(target, prediction, _)| [*target, *prediction]).collect();
+        let places: HashMap<usize, usize> = used.iter().enumerate().map(|(place, class)| (*class, place)).collect();
+        let name = |class: &usize| classes.get(*class).cloned().unwrap_or_else(|| class.to_string());
+        let names: Vec<String> = used.iter().map(name).collect();
+        let mut values = vec![vec![0.0; names.len()]; names.len()];
+        for (target, prediction, count) in pairs {
+            values[places[&target]][places[&prediction]] += count as f64;
         }
-        let kept: Vec<usize> = (0..used.len()).filter(|&class| used[class]).collect();
-        let names: Vec<String> = kept.iter().map(|&class| level.classes[class].clone()).collect();
-        let row = |&class: &usize| kept.iter().map(|&other| counts[class][other]).collect();
-        Matrix { columns: names.clone(), values: kept.iter().map(row).collect(), rows: names }
+        Matrix { columns: names.clone(), rows: names, values }
     }
 
     /// The matrix of the classes that belong to one group of a coarser level; everything else that was predicted is the

@@ -1,6 +1,8 @@
 //! `runner evaluate`: what a table of predictions says of a model. Needs neither the model nor its data.
 
 mod confusion;
+mod outcomes;
+mod pictures;
 mod plots;
 mod scene;
 mod scores;
@@ -15,6 +17,7 @@ use super::compose::Request;
 use crate::error::{Error, Result};
 use crate::run;
 use confusion::Matrix;
+pub use outcomes::Pass;
 use scores::Counts;
 use table::{LevelTable, Predictions};
 
@@ -81,7 +84,8 @@ pub fn evaluate(request: &Request) -> Result<String> {
             "{name:12} accuracy {:.4}  macro precision {:.4}  recall {:.4}  F1 {:.4}",
             overall.accuracy, overall.macro_[0], overall.macro_[1], overall.macro_[2]
         ));
-        write_classes(folder, level, &counts)?;
+        let scores = level.classes.iter().cloned().zip(counts);
+        write_classes(&folder.join(format!("per_class{}.csv", level.ending())), scores)?;
         if !level.is_multilabel() {
             write_confusion(&options, level)?;
         }
@@ -117,15 +121,21 @@ fn number(value: f64) -> String {
     format!("{value:.6}")
 }
 
-/// `per_class.csv`.
-fn write_classes(folder: &Path, level: &LevelTable, counts: &[Counts]) -> Result<()> {
-    let rows = level.classes.iter().zip(counts).map(|(name, counts)| {
+/// `per_class.csv`: a row for every class.
+fn write_classes(path: &Path, classes: impl Iterator<Item = (String, Counts)>) -> Result<()> {
+    let rows = classes.map(|(name, counts)| {
         let whole = [counts.support(), counts.hits + counts.false_alarms, counts.hits].map(|n| n.to_string());
         let shares = [counts.precision(), counts.recall(), counts.f1()].map(number);
-        std::iter::once(name.clone()).chain(whole).chain(shares).collect()
+        std::iter::once(name).chain(whole).chain(shares).collect()
     });
-    let header = ["class", "samples", "predicted", "correct", "precision", "recall", "f1"];
-    write_csv(&folder.join(format!("per_class{}.csv", level.ending())), &header, rows)
+    write_csv(path, &["class", "samples", "predicted", "correct", "precision", "recall", "f1"], rows)
+}
+
+/// `confused_pairs.csv`: what was confused most.
+fn write_confused(path: &Path, pairs: Vec<(String, String, f64, f64)>, most: usize) -> Result<()> {
+    let pairs = pairs.into_iter().take(most);
+    let rows = pairs.map(|(name, other, count, share)| vec![name, other, format!("{count:.0}"), number(share)]);
+    write_csv(path, &["true", "predicted", "count", "share_of_true"], rows)
 }
 
 /// The matrix of a level as table and pictures, and what was confused most.
@@ -142,10 +152,7 @@ fn write_confusion(options: &Options, level: &LevelTable) -> Result<()> {
     plots::confusion(&matrix, &title, false).write(&folder.join(format!("confusion_matrix{ending}")))?;
     plots::confusion(&matrix.normalized(), &title, true)
         .write(&folder.join(format!("confusion_matrix{ending}_normalized")))?;
-    let pairs = matrix.most_confused().into_iter().take(options.pairs);
-    let rows = pairs.map(|(name, other, count, share)| vec![name, other, format!("{count:.0}"), number(share)]);
-    let header = ["true", "predicted", "count", "share_of_true"];
-    write_csv(&folder.join(format!("confused_pairs{ending}.csv")), &header, rows)
+    write_confused(&folder.join(format!("confused_pairs{ending}.csv")), matrix.most_confused(), options.pairs)
 }
 
 /// Threshold curves and calibration; gives the calibration error.

@@ -17,6 +17,32 @@ use super::version::{LogModel, prefixed};
 use crate::prelude::*;
 use crate::train::{At, HyperParameters, Image, Logger, LoggerKind, Saved, Status};
 
+/// The folder of what a server has not got yet.
+pub const OUTBOX: &str = "mlflow-outbox";
+/// In it: files that exist nowhere else until they are uploaded.
+const FILES: &str = "files";
+
+/// Tells the servers what waits in the outboxes below `folder`; gives those that had something to tell.
+///
+/// # Errors
+/// When a server is away.
+pub fn sync(folder: &Path) -> Result<Vec<PathBuf>> {
+    let is_outbox = |entry: &walkdir::DirEntry| {
+        entry.file_type().is_dir() && entry.file_name().to_string_lossy().starts_with(OUTBOX)
+    };
+    let mut told = Vec::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().flatten().filter(is_outbox) {
+        let outbox = entry.path();
+        // A run at work tells its own.
+        let at_work = outbox.parent().is_some_and(crate::run::is_at_work);
+        if !at_work && sender::deliver(outbox)? {
+            let _ = std::fs::remove_dir_all(outbox.join(FILES));
+            told.push(outbox.to_owned());
+        }
+    }
+    Ok(told)
+}
+
 /// A run on an MLflow tracking server.
 ///
 /// Mirrors `lightning.pytorch.loggers.MLFlowLogger` for servers (`http://…`, `https://…`). What the server has not
@@ -100,11 +126,11 @@ impl Component for MlflowArgs {
     }
 
     fn build(self, _: &mut Build) -> Result<Box<dyn Logger>> {
-        let folder = self.save_dir.join("mlflow-outbox");
+        let folder = self.save_dir.join(OUTBOX);
         // A run folder holds one; a folder that several runs share holds one each.
         let numbered = |n: u32| if n == 0 { folder.clone() } else { folder.with_extension(n.to_string()) };
         let free = (0..).map(numbered).find(|folder| !folder.exists()).unwrap_or(folder.clone());
-        Ok(Box::new(Mlflow { folder: free, args: self, writing: None, resumed: false, numbers: 0 }))
+        Ok(Box::new(Mlflow { folder: free, args: self, writing: None, resumed: false, params_told: false, numbers: 0 }))
     }
 }
 
@@ -113,6 +139,7 @@ struct Mlflow {
     folder: PathBuf,
     writing: Option<(Outbox, Sending)>,
     resumed: bool,
+    params_told: bool,
     /// Images so far: part of their names.
     numbers: u64,
 }
@@ -144,7 +171,7 @@ impl Mlflow {
 
     /// Keeps bytes that exist nowhere else until they are uploaded.
     fn upload(&mut self, name: String, bytes: &[u8]) -> Result<()> {
-        let folder = self.folder.join("files");
+        let folder = self.folder.join(FILES);
         std::fs::create_dir_all(&folder).map_err(|error| crate::error::Error::io("create", &folder, error))?;
         let file = folder.join(name.replace('/', "_"));
         crate::run::write_atomic(&file, bytes)?;
@@ -164,8 +191,13 @@ impl Logger for Mlflow {
 
     fn params(&mut self, params: &HyperParameters) -> Result<()> {
         if self.resumed {
-            return self.add(&[Item::Status { status: "RUNNING".into(), time_ms: At::now(0, 0).time_ms }]);
+            self.add(&[Item::Status { status: "RUNNING".into(), time_ms: At::now(0, 0).time_ms }])?;
+            // A server keeps a parameter as it was first told; what a resumed run changes of its config cannot be told.
+            if self.params_told {
+                return Ok(());
+            }
         }
+        self.params_told = true;
         /// What the oldest servers in use take.
         const LONGEST: usize = 500;
         let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -215,7 +247,7 @@ impl Logger for Mlflow {
         }
         let failed = |error: std::io::Error| crate::error::Error::io("keep", file, error);
         // The trainer may delete its file before it is uploaded.
-        let folder = self.folder.join("files");
+        let folder = self.folder.join(FILES);
         std::fs::create_dir_all(&folder).map_err(failed)?;
         self.numbers += 1;
         let kept = folder.join(format!("{}.ckpt", self.numbers));
@@ -248,20 +280,18 @@ impl Logger for Mlflow {
             && !sending.finish()
         {
             drop(outbox);
-            let folder = self.folder.display();
-            return Err(crate::error::Error::failed(format!(
-                "the server is away; what it has not got waits in {folder}"
-            ))
-            .help("resume the run when it is back"));
+            let place = self.folder.parent().unwrap_or(&self.folder).display();
+            return Err(crate::error::Error::failed("the server is away; what it has not got is kept")
+                .help(format!("when it is back: runner sync {place}")));
         }
-        let _ = std::fs::remove_dir_all(self.folder.join("files"));
+        let _ = std::fs::remove_dir_all(self.folder.join(FILES));
         Ok(())
     }
 
     fn state(&self) -> Value {
         let bytes = self.writing.as_ref().map(|(outbox, _)| outbox.bytes);
         let folder = self.folder.file_name().map(|name| name.to_string_lossy().into_owned());
-        json!({ "folder": folder, "bytes": bytes })
+        json!({ "folder": folder, "bytes": bytes, "params": self.params_told, "numbers": self.numbers })
     }
 
     /// Goes on with the same run; points that the server has heard of already are not told twice.
@@ -273,6 +303,8 @@ impl Logger for Mlflow {
         }
         self.folder = folder;
         self.resumed = true;
+        self.params_told = state["params"].as_bool().unwrap_or(false);
+        self.numbers = state["numbers"].as_u64().unwrap_or(0);
         self.add(&[])?;
         if let Some((outbox, _)) = &mut self.writing {
             outbox.resume_at(bytes)?;

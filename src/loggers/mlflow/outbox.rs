@@ -1,7 +1,7 @@
 //! What an MLflow server is to hear, on disk until it has: one JSON object a line, and how many bytes of them were
 //! taken. A server that is away loses nothing, and a process that dies neither.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -27,14 +27,25 @@ pub enum Item {
     Status { status: String, time_ms: i64 },
 }
 
+impl Item {
+    /// By what a resumed run knows it again; `None` for what is told every time.
+    fn identity(&self) -> Option<(String, u64)> {
+        match self {
+            Item::Metric { key, step, .. } => Some((key.clone(), *step)),
+            Item::Param { key, .. } => Some((format!("parameter {key}"), 0)),
+            Item::Tag { .. } | Item::Artifact { .. } | Item::Status { .. } => None,
+        }
+    }
+}
+
 /// The file of items, where new ones go.
 pub struct Outbox {
     folder: PathBuf,
     file: File,
     /// Bytes written so far.
     pub bytes: u64,
-    /// Metrics that were written after the checkpoint that the run goes on from, by name and step: they come again.
-    known: HashSet<(String, u64)>,
+    /// What was written after the checkpoint that the run goes on from, and how often: it comes again.
+    known: HashMap<(String, u64), usize>,
 }
 
 const ITEMS: &str = "outbox.jsonl";
@@ -62,10 +73,10 @@ impl Outbox {
             bytes += line.len() as u64;
         }
         file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes))).map_err(failed)?;
-        Ok(Outbox { folder: folder.to_owned(), file, bytes, known: HashSet::new() })
+        Ok(Outbox { folder: folder.to_owned(), file, bytes, known: HashMap::new() })
     }
 
-    /// Notes which metrics were written after `bytes`, so that a resumed run does not tell them twice.
+    /// Notes what was written after `bytes`, so that a resumed run does not tell it twice.
     pub fn resume_at(&mut self, bytes: u64) -> Result<()> {
         let reader = Reader::open(&self.folder)?;
         let mut position = bytes;
@@ -74,28 +85,39 @@ impl Outbox {
             let Some((_, end)) = items.last() else { return Ok(()) };
             position = *end;
             for (item, _) in items {
-                if let Item::Metric { key, step, .. } = item {
-                    self.known.insert((key, step));
+                if let Some(identity) = item.identity() {
+                    *self.known.entry(identity).or_default() += 1;
                 }
             }
         }
     }
 
+    /// Whether an item was written before the run was resumed; each time counts once.
+    fn is_known(&mut self, item: &Item) -> bool {
+        if self.known.is_empty() {
+            return false;
+        }
+        let Some(identity) = item.identity() else { return false };
+        let Some(count) = self.known.get_mut(&identity) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            self.known.remove(&identity);
+        }
+        true
+    }
+
     /// Adds items.
     pub fn add(&mut self, items: &[Item]) -> Result<()> {
-        let failed = |error: std::io::Error| Error::io("write", &self.folder.join(ITEMS), error);
         let mut text = String::new();
         for item in items {
-            if let Item::Metric { key, step, .. } = item
-                && !self.known.is_empty()
-                && self.known.remove(&(key.clone(), *step))
-            {
+            if self.is_known(item) {
                 continue;
             }
             text += &serde_json::to_string(item).map_err(|error| Error::failed(error.to_string()))?;
             text.push('\n');
         }
-        self.file.write_all(text.as_bytes()).map_err(failed)?;
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(|error| Error::io("write", &self.folder.join(ITEMS), error))?;
         self.bytes += text.len() as u64;
         Ok(())
     }
@@ -172,7 +194,7 @@ mod tests {
         let mut outbox = Outbox::open(dir.path()).unwrap();
         outbox.add(&[metric(0), metric(1)]).unwrap();
         let at_checkpoint = outbox.bytes;
-        outbox.add(&[metric(2)]).unwrap();
+        outbox.add(&[metric(2), metric(2)]).unwrap();
         let mut reader = Reader::open(dir.path()).unwrap();
         let first = reader.waiting().unwrap();
         reader.take(first[0].1).unwrap();
@@ -181,9 +203,9 @@ mod tests {
         File::options().append(true).open(dir.path().join(ITEMS)).unwrap().write_all(b"{\"metr").unwrap();
         let mut outbox = Outbox::open(dir.path()).unwrap();
         outbox.resume_at(at_checkpoint).unwrap();
-        outbox.add(&[metric(2), metric(3)]).unwrap();
+        outbox.add(&[metric(2), metric(2), metric(2), metric(3)]).unwrap();
         let rest: Vec<Item> =
             Reader::open(dir.path()).unwrap().waiting().unwrap().into_iter().map(|(item, _)| item).collect();
-        assert_eq!(rest, [metric(1), metric(2), metric(3)]);
+        assert_eq!(rest, [1, 2, 2, 2, 3].map(metric));
     }
 }

@@ -12,8 +12,8 @@ use super::outbox::{Item, Reader};
 use crate::error::{Error, Result};
 use crate::run::write_atomic;
 
-/// What makes a run.
-#[derive(Clone)]
+/// What makes a run. Kept beside the outbox, so that a server that was away can be told later.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Wanted {
     pub uri: String,
     pub experiment: String,
@@ -33,7 +33,8 @@ pub struct Remote {
     pub artifacts: String,
 }
 
-const REMOTE: &str = "run.json";
+const REMOTE: &str = "remote.json";
+const WANTED: &str = "wanted.json";
 
 impl Remote {
     /// The run that the outbox in `folder` belongs to.
@@ -56,6 +57,8 @@ pub struct Sending {
 impl Sending {
     /// Starts it.
     pub fn start(folder: PathBuf, wanted: Wanted) -> Result<Self> {
+        let text = serde_json::to_vec(&wanted).map_err(|error| Error::failed(error.to_string()))?;
+        write_atomic(&folder.join(WANTED), &text)?;
         let (news, heard) = channel();
         let run = move || Worker::new(folder, wanted).run(&heard);
         let thread = std::thread::Builder::new().name("mlflow".into()).spawn(run);
@@ -72,6 +75,24 @@ impl Sending {
         drop(self.news);
         self.thread.join().unwrap_or(false)
     }
+}
+
+/// Tells the server what waits in the outbox in `folder`, once. Gives whether there was something to tell.
+///
+/// # Errors
+/// When the server is away, or the folder is no outbox.
+pub fn deliver(folder: &Path) -> Result<bool> {
+    let path = folder.join(WANTED);
+    let text = std::fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+    let wanted: Wanted = serde_json::from_slice(&text).map_err(|error| Error::io("read", &path, error))?;
+    if Reader::open(folder)?.waiting()?.is_empty() {
+        return Ok(false);
+    }
+    let uri = wanted.uri.clone();
+    Worker::new(folder.to_owned(), wanted)
+        .drain()
+        .map_err(|why| Error::failed(format!("{uri} is away, everything is kept until it is back: {why}")))?;
+    Ok(true)
 }
 
 struct Worker {

@@ -126,12 +126,20 @@ impl TensorBoard {
         self.file.as_mut().ok_or_else(|| Error::failed("there is no event file"))
     }
 
-    /// `events.out.tfevents.<seconds>.<host>.<process>.<n>`: files of one folder sort by time.
+    /// `events.out.tfevents.<seconds>.<host>.<process>.<n>`: TensorBoard reads the files of a folder in order of their
+    /// names, so a further one sorts after all that are there.
     fn free_name(&self, folder: &Path, at: At) -> PathBuf {
+        const BEFORE: &str = "events.out.tfevents.";
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let seconds_of = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.strip_prefix(BEFORE)?.split('.').next()?.parse::<i64>().ok()
+        };
+        let newest = entries.filter_map(seconds_of).max();
+        let seconds = (at.time_ms / 1000).max(newest.map_or(0, |seconds| seconds.saturating_add(1)));
         let host = crate::run::host_name().unwrap_or_else(|| "localhost".into());
-        let name = format!("events.out.tfevents.{:010}.{host}.{}", at.time_ms / 1000, std::process::id());
-        let numbered = |n: u32| folder.join(format!("{name}.{n}{}", self.args.filename_suffix));
-        (0..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(0))
+        let (process, suffix) = (std::process::id(), &self.args.filename_suffix);
+        folder.join(format!("{BEFORE}{seconds:010}.{host}.{process}.0{suffix}"))
     }
 
     fn write(&mut self, at: At, values: impl IntoIterator<Item = Message>) -> Result<()> {

@@ -90,6 +90,11 @@ pub(super) trait Curve: Send {
 
     /// Puts that back.
     fn restore(&mut self, _: &Value) {}
+
+    /// Whether a saved state may be of another number of groups than there were when the scheduler was made.
+    fn takes_saved_groups(&self) -> bool {
+        false
+    }
 }
 
 /// A scheduler that follows a curve.
@@ -172,9 +177,8 @@ impl<C: Curve> Stateful for Curved<C> {
         let value = &state.value;
         let base_lrs = value["base_lrs"].as_array().into_iter().flatten().filter_map(Value::as_f64);
         let base_lrs: Vec<f64> = base_lrs.collect();
-        let (Some(last_epoch), true) = (value["last_epoch"].as_i64(), base_lrs.len() == self.at.base_lrs.len()) else {
-            return Err(misfit());
-        };
+        let fits = base_lrs.len() == self.at.base_lrs.len() || self.curve.takes_saved_groups();
+        let (Some(last_epoch), true) = (value["last_epoch"].as_i64(), fits) else { return Err(misfit()) };
         self.at.last_epoch = last_epoch;
         self.at.step_count = value["_step_count"].as_u64().ok_or_else(misfit)?;
         self.at.base_lrs = base_lrs;

@@ -4,6 +4,7 @@ use std::f64::consts::PI;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::{At, Curve, Curved, Fault, LastEpoch, for_groups, scheduler};
 use crate::error::Result;
@@ -88,5 +89,19 @@ impl Curve for Anneal {
             end * now + start * (1.0 - now)
         };
         Ok(groups.iter().zip(&self.rates).map(rate).collect())
+    }
+
+    fn state(&self) -> Map<String, Value> {
+        Map::from_iter([("swa_lrs".to_owned(), json!(self.rates))])
+    }
+
+    fn restore(&mut self, state: &Value) {
+        let saved = state["swa_lrs"].as_array().map(|rates| rates.iter().filter_map(Value::as_f64).collect());
+        self.rates = saved.unwrap_or_else(|| self.rates.clone());
+    }
+
+    /// It begins within a run, and groups may have joined before or after it did: which, the saved state knows.
+    fn takes_saved_groups(&self) -> bool {
+        true
     }
 }

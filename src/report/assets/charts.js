@@ -38,7 +38,7 @@
     const raw = (high - low) / Math.max(wanted, 1);
     if (!(raw > 0)) return [low];
     const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw);
+    const step = [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
     const list = [];
     for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-9; at += step) list.push(Math.abs(at) < step / 1e6 ? 0 : at);
     return list;
@@ -77,7 +77,12 @@
       this.controls();
       this.live = html("p", { class: "hidden", "aria-live": "polite" }, figure);
       this.tip = html("div", { class: "tip", hidden: "" }, this.plot);
-      new ResizeObserver(() => this.draw()).observe(this.plot);
+      this.drawn = 0; // the width it was drawn for
+      new ResizeObserver(() => {
+        if (this.plot.clientWidth === this.drawn) return;
+        this.drawn = this.plot.clientWidth;
+        requestAnimationFrame(() => this.draw());
+      }).observe(this.plot);
     }
 
     controls() {
@@ -88,7 +93,7 @@
         this.logButton = html("button", { type: "button", "aria-pressed": "false" }, buttons, "log");
         this.logButton.onclick = () => { this.own = this.scale() === "log" ? "linear" : "log"; this.draw(); };
       }
-      const wide = html("button", { type: "button", "aria-pressed": String(this.figure.classList.contains("wide")) }, buttons, "wide");
+      const wide = html("button", { type: "button", class: "widen", "aria-pressed": String(this.figure.classList.contains("wide")) }, buttons, "wide");
       wide.onclick = () => wide.setAttribute("aria-pressed", String(this.figure.classList.toggle("wide")));
       this.legend = html("div", { class: "legend" }, null);
       this.plot.after(this.legend);
@@ -142,8 +147,11 @@
       if (x0 > x1) { make("text", { x: 8, y: 24 }, this.svg).textContent = "Nothing to draw here."; this.frame = null; return; }
       if (x0 === x1) { x0 -= 0.5; x1 += 0.5; }
       if (log) { const pad = Math.max((y1 / y0) ** 0.05, 1.02); y0 /= pad; y1 *= pad; }
+      else if (this.data.from_zero && y0 >= 0) { y0 = 0; y1 = y1 * 1.08 || 1; }
       else { const pad = (y1 - y0) * 0.06 || Math.abs(y1) * 0.05 || 1; y0 -= pad; y1 += pad; }
-      const yTicks = log ? logTicks(y0, y1) : ticks(y0, y1, this.height / 55);
+      const [first, last] = [x0, x1]; // a dot at the end is a whole dot
+      { const pad = (x1 - x0) * 0.015; x0 -= pad; x1 += pad; }
+      const yTicks = log ? logTicks(y0, y1) : ticks(y0, y1, this.height / 45);
       const left = 12 + Math.max(...yTicks.map((at) => label(at).length)) * 6.4;
       const [right, top, bottom] = [10, 8, this.data.x_label ? 36 : 24];
       const toX = (value) => left + ((value - x0) / (x1 - x0)) * (width - left - right);
@@ -156,7 +164,7 @@
         make("text", { x: left - 6, y: toY(at) + 4, "text-anchor": "end" }, this.svg).textContent = label(at);
       }
       make("line", { class: "axis", x1: left, x2: width - right, y1: this.height - bottom, y2: this.height - bottom }, this.svg);
-      const whole = ticks(x0, x1, width / 85).filter((at) => this.data.fractions || Number.isInteger(Number(at.toPrecision(12))));
+      const whole = ticks(first, last, width / 85).filter((at) => this.data.fractions || Number.isInteger(Number(at.toPrecision(12))));
       for (const at of whole) make("text", { x: toX(at), y: this.height - bottom + 16, "text-anchor": "middle" }, this.svg).textContent = label(at);
       const name = this.data.x_label === "step" ? settings.axis : this.data.x_label;
       if (name) make("text", { x: (left + width - right) / 2, y: this.height - 4, "text-anchor": "middle" }, this.svg).textContent = name;
@@ -164,9 +172,21 @@
       const clip = `clip-${this.figure.id}`;
       make("rect", { x: left, y: top - 4, width: width - left - right + 4, height: this.height - top - bottom + 6 }, make("clipPath", { id: clip }, make("defs", {}, this.svg)));
       const area = make("g", { "clip-path": `url(#${clip})` }, this.svg);
+      this.drawMark(area, toX, top);
       for (const item of parts) this.drawLine(area, item, toX, toY, log, y0);
       this.overlay = make("g", {}, this.svg);
       this.listen();
+    }
+
+    // The position that the page wants to be seen: where the monitored metric was best.
+    drawMark(area, toX, top) {
+      const { mark } = this.data;
+      if (!mark) return;
+      const at = settings.axis === "epoch" ? mark.epoch : mark.step;
+      if (at < this.frame.x0 || at > this.frame.x1) return;
+      make("line", { class: "mark", x1: toX(at), x2: toX(at), y1: top, y2: this.height - this.frame.bottom }, area);
+      const left = toX(at) > this.frame.width / 2;
+      make("text", { class: "mark-name", x: toX(at) + (left ? -5 : 5), y: top + 9, "text-anchor": left ? "end" : "start" }, area).textContent = mark.name;
     }
 
     drawLine(area, { line, x, soft, keep }, toX, toY, log, floor) {

@@ -196,7 +196,8 @@ impl Server {
             match serde_json::from_slice(&line)? {
                 Order::Start(job) => self.start(&job, main)?,
                 Order::Stop { number, how } => {
-                    let signal = if how == Stop::Kill { Signal::KILL } else { Signal::INT };
+                    // As a scheduler does that takes the machine back: save and end, without a test of what there is.
+                    let signal = if how == Stop::Kill { Signal::KILL } else { Signal::USR1 };
                     let pid = self.running.iter().find(|(_, job)| **job == number).map(|(pid, _)| *pid);
                     if let Some(pid) = pid {
                         // A job that is no leader of its group yet is signalled again by whoever finds it running.

@@ -18,6 +18,9 @@ pub struct Job {
     /// The share of the machine that it gets.
     #[serde(default)]
     pub share: Share,
+    /// After how many epochs it saves where it is and ends, to go on later if it looks promising.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_after: Option<u64>,
 }
 
 /// What a job may use of the machine. Nothing set: everything.

@@ -418,7 +418,7 @@ impl Launcher for Slurm {
     fn stop(&mut self, number: usize, how: Stop) -> Result<()> {
         let Some(job) = self.queued.get(&number) else { return Ok(()) };
         match how {
-            // The script hands USR1 on as Ctrl-C.
+            // The script hands USR1 on.
             Stop::Gently => {
                 // What has not started has nothing to save, and hears no signal.
                 slurm("scancel", &["--state=PENDING", &job.id])?;

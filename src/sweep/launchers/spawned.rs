@@ -83,7 +83,7 @@ impl Processes for Spawned {
         #[cfg(unix)]
         if how == Stop::Gently {
             let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-            let sent = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::INT));
+            let sent = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::USR1));
             return sent.transpose().map(drop).map_err(|error| Error::failed(format!("cannot stop a job: {error}")));
         }
         let _ = how;

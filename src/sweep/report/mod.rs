@@ -7,7 +7,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use super::best::Aim;
+use super::best::{Aim, front_of};
 use super::journal::{Record, State};
 use super::reports::read_all;
 use crate::error::Result;
@@ -46,7 +46,8 @@ impl Setting {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(folder: &Path, records: &[Record], aim: Option<&Aim>) -> Result<()> {
+pub fn write(folder: &Path, records: &[Record], aims: &[Aim]) -> Result<()> {
+    let aim = aims.first();
     let settings: Vec<IndexMap<String, Setting>> = records.iter().map(settings_of).collect();
     let varied = varied(&settings);
     let value = |record: &Record| aim.and_then(|aim| aim.value(record));
@@ -66,12 +67,16 @@ pub fn write(folder: &Path, records: &[Record], aim: Option<&Aim>) -> Result<()>
     let finished = records.iter().zip(&settings).filter(|(record, _)| record.state == State::Finished);
     let samples: Vec<(&IndexMap<String, Setting>, f64)> =
         finished.filter_map(|(record, settings)| Some((settings, value(record)?))).collect();
+    let front: Vec<usize> =
+        if aims.len() > 1 { front_of(records, aims).iter().map(|record| record.number).collect() } else { Vec::new() };
+    let objectives: Vec<Value> = aims.iter().map(|aim| json!({ "metric": aim.metric, "more": aim.more })).collect();
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let data = json!({
         "title": format!("Sweep {name}"),
         "written": chrono::Local::now().format("%Y-%m-%d %H:%M").to_string(),
         "metric": aim.map_or("", |aim| aim.metric.as_str()), "more": aim.is_some_and(|aim| aim.more),
         "params": varied, "jobs": jobs, "importance": importance(&samples, &varied),
+        "objectives": objectives, "front": front,
     });
     // A text that closes the script element would end the data.
     let data = data.to_string().replace("</", "<\\/");
@@ -101,7 +106,7 @@ fn link(folder: &Path, record: &Record) -> Option<String> {
 /// The metric by epoch. A best-so-far metric has the curve that its name without `_best` has.
 fn curve(folder: &Path, record: &Record, aim: Option<&Aim>) -> Vec<(u64, f64)> {
     let (Some(aim), Some(below)) = (aim, &record.folder) else { return Vec::new() };
-    let plain = aim.metric.strip_suffix("_best").unwrap_or(&aim.metric);
+    let plain = super::conduct::followed(&aim.metric);
     let mut points = std::collections::BTreeMap::new();
     for report in read_all(&folder.join(below)) {
         // An epoch that was done again after a resume counts as it was done last.

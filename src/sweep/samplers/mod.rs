@@ -1,9 +1,18 @@
 //! Samplers: what proposes the next trial. Each is a function of the seed, the trial's number and the trials before
 //! it; what it keeps between calls only saves time.
 
+mod cmaes;
+mod generations;
+mod gp;
 mod grid;
+mod linear;
+mod minimize;
 mod normal;
+mod nsga;
+mod quasi;
 mod random;
+#[cfg(test)]
+pub(super) mod tests;
 mod tpe;
 
 use super::random::Random;
@@ -11,7 +20,11 @@ use super::space::SearchSpace;
 use super::trial::{Direction, History, Params};
 use crate::error::Result;
 
+pub use cmaes::{CmaEs, CmaEsOptions};
+pub use gp::GaussianProcess;
 pub use grid::Grid;
+pub use nsga::Nsga;
+pub use quasi::{LatinHypercube, Sobol};
 pub use random::{Uniform, draw, from_unit};
 pub use tpe::{Shape, Tpe};
 
@@ -44,19 +57,6 @@ impl Context<'_> {
 pub enum Suggestion {
     /// A trial with these parameters.
     Params(Params),
-    /// A trial that gets a number of steps, and perhaps goes on from another trial's checkpoint.
-    Rung {
-        /// What to try.
-        params: Params,
-        /// How many steps it runs in all.
-        steps: u64,
-        /// The trial whose checkpoint it goes on from.
-        continues: Option<usize>,
-        /// The overrides that give it its steps.
-        overrides: Vec<String>,
-    },
-    /// Nothing before a running trial has ended.
-    Wait,
     /// Nothing any more; with the reason when it is not that everything has been tried.
     Done(Option<String>),
 }

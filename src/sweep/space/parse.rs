@@ -14,6 +14,7 @@ pub type Options<'a> = &'a dyn Fn(&str) -> Vec<String>;
 pub const MOST: u64 = 1_000_000;
 
 /// An override of the sweep, and where the user wrote it.
+#[derive(Clone)]
 pub struct Argument {
     /// The override.
     pub parsed: Override,

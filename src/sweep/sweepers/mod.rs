@@ -1,13 +1,17 @@
 //! Sweepers: what `hydra/sweeper=…` chooses. A sweeper reads the space from its `params` and the command line, and
 //! plans a [`Search`].
 
+mod ax;
 mod basic;
+mod halving;
+mod learners;
 mod optuna;
+mod pruners;
 mod samplers;
 
 use serde_json::Value as Json;
 
-use super::search::Search;
+use super::search::{OutcomeConstraint, Search};
 use super::space::{Argument, Options, SearchSpace};
 use crate::config::overrides::{self, Override};
 use crate::config::text::py_str;
@@ -15,7 +19,8 @@ use crate::config::{KeyPath, Node, Problem, Problems, Value};
 use crate::error::Result;
 use crate::registry::{Build, Kind, KindInfo, Registry, Slot, SlotRef};
 
-pub use samplers::{SamplerKind, SamplerPlan};
+pub use pruners::PrunerKind;
+pub use samplers::{SamplerKind, SamplerPlan, Scope};
 
 /// The kind of `hydra.sweeper`.
 pub struct SweeperKind;
@@ -35,6 +40,7 @@ pub trait Sweeper {
 }
 
 /// What a sweep goes over, as the user wrote it.
+#[derive(Clone)]
 pub struct Definition<'a> {
     /// `hydra.sweeper.params` whose values are overrides, then the command line's overrides.
     pub arguments: Vec<Argument>,
@@ -55,16 +61,19 @@ impl<'a> Definition<'a> {
     pub fn new(sweeper: &Node, typed: &[Override], options: Options<'a>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut definition = Definition { arguments: Vec::new(), described: Vec::new(), options };
-        let empty = crate::config::Map::new();
-        let params = match sweeper.get("params").map(|node| (&node.value, node)) {
-            None | Some((Value::Null, _)) => &empty,
-            Some((Value::Map(map), _)) => map,
-            Some((_, node)) => {
-                let problem = Problem::new("hydra.sweeper.params is a mapping from keys to what they go over");
-                return Err(problem.from(&node.origin).into());
+        let mut params = crate::config::Map::new();
+        // Ax has them among its own settings.
+        for node in [sweeper.select("ax_config.params"), sweeper.get("params")].into_iter().flatten() {
+            match &node.value {
+                Value::Null => {}
+                Value::Map(map) => params.extend(map.iter().map(|(key, node)| (key.clone(), node.clone()))),
+                _ => {
+                    let problem = Problem::new("hydra.sweeper.params is a mapping from keys to what they go over");
+                    return Err(problem.from(&node.origin).into());
+                }
             }
-        };
-        for (key, node) in params {
+        }
+        for (key, node) in &params {
             if matches!(node.value, Value::Map(_)) {
                 definition.described.push((key.to_string(), node.clone()));
                 continue;
@@ -122,6 +131,24 @@ impl Restrictions {
     }
 }
 
+/// Reads bounds on metrics: `NAME <= NUMBER` and `NAME >= NUMBER`.
+///
+/// # Errors
+/// What is neither.
+fn outcome_constraints(texts: Option<&[String]>) -> Result<Vec<OutcomeConstraint>, Problem> {
+    let read = |text: &String| {
+        let parts = text.split_once("<=").map(|parts| (parts, true));
+        let ((metric, bound), upper) = parts.or_else(|| text.split_once(">=").map(|parts| (parts, false)))?;
+        let bound = bound.trim().parse::<f64>().ok().filter(|bound| bound.is_finite())?;
+        let metric = metric.trim();
+        (!metric.is_empty()).then(|| OutcomeConstraint { metric: metric.to_owned(), upper, bound })
+    };
+    let refuse = |text: &String| {
+        Problem::new(format!("`{text}` is no bound on a metric")).help("write test/loss <= 0.3, or test/acc >= 0.9")
+    };
+    texts.unwrap_or_default().iter().map(|text| read(text).ok_or_else(|| refuse(text))).collect()
+}
+
 impl Search {
     /// Plans the search of a sweep: `sweeper` is the resolved sub-tree `hydra.sweeper`, `typed` the overrides of
     /// the command line, `options` the options of a config group.
@@ -162,5 +189,9 @@ impl Search {
 pub fn register(registry: &mut Registry) {
     registry.add::<basic::BasicSweeper>();
     registry.add::<optuna::OptunaSweeper>();
+    registry.add::<ax::AxSweeper>();
+    halving::register(registry);
     samplers::register(registry);
+    learners::register(registry);
+    pruners::register(registry);
 }

@@ -3,22 +3,25 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::{Definition, Params, Restrictions, SamplerKind, SamplerPlan, Sweeper, SweeperKind};
+use super::{Definition, Params, PrunerKind, Restrictions, SamplerKind, SamplerPlan, Scope, Sweeper, SweeperKind};
 use crate::prelude::*;
-use crate::sweep::pruners::Never;
+use crate::sweep::pruners::{Never, Pruner};
 use crate::sweep::search::{Search, SearchSettings};
 use crate::sweep::trial::Direction;
 
 /// A search that learns from the jobs that have finished.
 ///
-/// The keys are those of hydra-optuna-sweeper. `conditions`, `constraints`, `outcome_constraints` and `asynchronous`
-/// are this program's own.
+/// The keys are those of hydra-optuna-sweeper. `pruner`, `conditions`, `constraints`, `outcome_constraints` and
+/// `asynchronous` are this program's own.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OptunaSweeper {
     /// What proposes the trials.
     #[serde(default)]
     sampler: Option<Slot<SamplerKind>>,
+    /// What stops jobs that do not look promising, such as `optuna.pruners.MedianPruner`. None when not given.
+    #[serde(default)]
+    pruner: Option<Slot<PrunerKind>>,
     /// Whether less (`minimize`) or more (`maximize`) of the optimized metric is better; a list for several.
     #[serde(default = "minimize")]
     direction: OneOrMany<Direction>,
@@ -54,6 +57,9 @@ pub struct OptunaSweeper {
     /// What must hold between the parameters of a trial, such as `data.batch_size * model.width <= 8192`.
     #[serde(default)]
     constraints: Option<Vec<String>>,
+    /// Bounds on a trial's metrics, such as `test/latency <= 10`: trials beyond them are never the best.
+    #[serde(default)]
+    outcome_constraints: Option<Vec<String>>,
     /// Use results as they come. Faster with jobs of unequal length, but then the trials depend on which job ends
     /// first.
     #[serde(default)]
@@ -109,14 +115,16 @@ impl Component for OptunaSweeper {
     }
 
     fn build(mut self, cx: &mut Build) -> Result<Box<dyn Sweeper>> {
-        let sampler = self.sampler.take().map(|slot| cx.build(&slot)).transpose()?;
-        Ok(Box::new(Planned { args: self, sampler }))
+        let sampler = cx.build_opt(&self.sampler.take())?;
+        let pruner = cx.build_opt(&self.pruner.take())?;
+        Ok(Box::new(Planned { args: self, sampler, pruner }))
     }
 }
 
 struct Planned {
     args: OptunaSweeper,
     sampler: Option<SamplerPlan>,
+    pruner: Option<Box<dyn Pruner>>,
 }
 
 impl Sweeper for Planned {
@@ -134,9 +142,16 @@ impl Sweeper for Planned {
             study_name: self.args.study_name,
             asynchronous: self.args.asynchronous,
             directions: directions.clone(),
+            outcome_constraints: super::outcome_constraints(self.args.outcome_constraints.as_deref())?,
             ..SearchSettings::default()
         };
-        let sampler = (sampler.make)(&space, &directions)?;
-        Ok(Search::new(space, settings, sampler, Box::new(Never)))
+        let pruner = self.pruner.unwrap_or_else(|| Box::new(Never));
+        if pruner.prunes() && directions.len() > 1 {
+            return Err(Error::request("a pruner compares by one metric, and the search has several")
+                .help("remove hydra.sweeper.pruner, or name one direction"));
+        }
+        let scope = Scope { space: &space, directions: &directions, n_trials: settings.n_trials };
+        let sampler = (sampler.make)(&scope)?;
+        Ok(Search::new(space, settings, sampler, pruner))
     }
 }

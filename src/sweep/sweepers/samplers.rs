@@ -6,6 +6,16 @@ use crate::sweep::samplers::{Grid, Sampler, Shape, Tpe, Uniform};
 use crate::sweep::space::{MOST, SearchSpace};
 use crate::sweep::trial::Direction;
 
+/// What a sampler is made for.
+pub struct Scope<'a> {
+    /// What is searched over.
+    pub space: &'a SearchSpace,
+    /// Whether less or more is better, one an objective.
+    pub directions: &'a [Direction],
+    /// How many trials there are, where that is known.
+    pub n_trials: Option<usize>,
+}
+
 /// The kind of `hydra.sweeper.sampler`.
 pub struct SamplerKind;
 
@@ -21,14 +31,14 @@ pub struct SamplerPlan {
     /// What makes the numbers; 0 when not given.
     pub seed: Option<u64>,
     /// Makes the sampler.
-    pub make: Box<dyn FnOnce(&SearchSpace, &[Direction]) -> Result<Box<dyn Sampler>>>,
+    pub make: Box<dyn FnOnce(&Scope) -> Result<Box<dyn Sampler>>>,
 }
 
 impl SamplerPlan {
     /// A sampler that fits every space and one objective.
     pub fn single<S: Sampler + 'static>(seed: Option<u64>, name: &'static str, sampler: S) -> Self {
-        let make = move |_: &SearchSpace, directions: &[Direction]| -> Result<Box<dyn Sampler>> {
-            one_objective(name, directions)?;
+        let make = move |scope: &Scope| -> Result<Box<dyn Sampler>> {
+            one_objective(name, scope.directions)?;
             Ok(Box::new(sampler))
         };
         SamplerPlan { seed, make: Box::new(make) }
@@ -36,7 +46,7 @@ impl SamplerPlan {
 
     /// A sampler that fits every space and any number of objectives.
     pub fn any<S: Sampler + 'static>(seed: Option<u64>, sampler: S) -> Self {
-        SamplerPlan { seed, make: Box::new(move |_, _| Ok(Box::new(sampler))) }
+        SamplerPlan { seed, make: Box::new(move |_| Ok(Box::new(sampler))) }
     }
 }
 
@@ -86,7 +96,7 @@ impl Component for GridSampler {
     const TARGETS: &'static [&'static str] = &["optuna.samplers.GridSampler"];
 
     fn build(self, _: &mut Build) -> Result<SamplerPlan> {
-        let make = |space: &SearchSpace, _: &[Direction]| -> Result<Box<dyn Sampler>> {
+        let make = |Scope { space, .. }: &Scope| -> Result<Box<dyn Sampler>> {
             if let Some(parameter) = space.parameters.values().find(|p| p.domain.count().is_none()) {
                 return Err(Problem::new(format!("a grid cannot go over the interval of `{}`", parameter.key))
                     .from(&parameter.origin)
@@ -153,24 +163,24 @@ struct TpeSampler {
     warn_independent_sampling: Option<bool>,
 }
 
-fn one() -> f64 {
+pub(super) fn one() -> f64 {
     1.0
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
-fn ten() -> usize {
+pub(super) fn ten() -> usize {
     10
 }
 
-fn twenty_four() -> usize {
+pub(super) fn twenty_four() -> usize {
     24
 }
 
 /// Refuses arguments that are Python functions.
-fn no_functions(check: &mut Check, arguments: &[(&str, &Option<String>)], help: &str) {
+pub(super) fn no_functions(check: &mut Check, arguments: &[(&str, &Option<String>)], help: &str) {
     for (name, value) in arguments {
         if value.is_some() {
             check.problem(name, format!("`{name}` is a Python function, which this program does not call")).help =

@@ -81,7 +81,7 @@ impl Trainer {
         let before = Before::of(task, self.device)?;
         let mut callbacks = std::mem::take(&mut self.callbacks);
         let told = callbacks.iter_mut().try_for_each(|callback| callback.on_trial(task));
-        let loggers = std::mem::replace(&mut self.loggers, Loggers::start(Vec::new()));
+        let loggers = std::mem::replace(&mut self.loggers, Loggers::start(Vec::new(), None));
         let log = std::mem::take(&mut self.log);
         let metrics = std::mem::take(&mut self.metrics);
         let progress = std::mem::take(&mut self.progress);

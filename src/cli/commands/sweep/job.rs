@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::super::{resume, train};
 use super::definition::{Definition, OWN};
+use crate::cli::command::Command;
 use crate::cli::compose::Request;
 use crate::cli::problem;
 use crate::config::Config;
@@ -40,11 +41,15 @@ fn attempt(request: &Request, parent: &Config, job: &Job, registry: &Registry) -
     // What an earlier attempt had recorded: a run that drew its own seed goes on with it.
     if let Some(manifest) = Manifest::read(&job.folder).ok().filter(|manifest| manifest.command == "train") {
         let composed = own.compose()?.in_folder(&job.folder).with_recorded_seed(u32::try_from(manifest.seed).ok());
+        let composed = composed.pausing_after(job.pause_after);
         return train::go_on(&composed, registry, resume::reopen(&job.folder, None)?);
     }
     if job.folder.exists() {
         // An attempt that had not come as far as that has nothing to go on from.
         std::fs::remove_dir_all(&job.folder).map_err(|error| Error::io("remove", &job.folder, error))?;
+    }
+    if own.command == Command::Train {
+        return train::train(&own.compose()?.pausing_after(job.pause_after), registry);
     }
     crate::cli::compute(&own, registry)
 }

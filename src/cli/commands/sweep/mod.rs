@@ -19,7 +19,8 @@ use crate::registry::Registry;
 use crate::run::RunDir;
 use crate::sweep::launchers::{Launcher, LauncherSettings, Local, Processes, Slurm, Spawned};
 use crate::sweep::{
-    Aim, Conductor, Direction, Entry, Journal, Program, Record, Search, State, SweepLock, Table, replay, report,
+    Aim, Conductor, Direction, Entry, Journal, Program, Record, Search, State, SweepLock, Table, best_of, front_of,
+    replay, report,
 };
 use crate::train::StopFlag;
 use definition::{Definition, OWN};
@@ -137,17 +138,25 @@ fn conduct(
     let mut conductor = Conductor::new(folder.to_owned(), journal, replay(&entries)?, launcher, &program);
     conductor.objectives = objectives(request, &parent, search.as_ref())?;
     conductor.retries = settings.retries();
-    conductor.aim = conductor.objectives.first().map(|metric| aim(metric, search.as_ref()));
+    conductor.aims = aims(&conductor.objectives, search.as_ref());
     conductor.study = study_name(search.as_ref(), folder);
     conductor.search = search;
-    let objective = conductor.objectives.first().cloned();
+    let aims = conductor.aims.clone();
     let records = conductor.run()?;
-    Ok(conclude(&records, objective, folder, stop.is_interrupted()))
+    Ok(conclude(&records, &aims, folder, stop.is_interrupted()))
 }
 
 /// The closing lines; gives the exit code.
-fn conclude(records: &[Record], objective: Option<String>, folder: &Path, interrupted: bool) -> i32 {
-    println!("\n{}", Table::of(records, objective).text());
+fn conclude(records: &[Record], aims: &[Aim], folder: &Path, interrupted: bool) -> i32 {
+    println!("\n{}", Table::of(records, aims.first().map(|aim| aim.metric.clone())).text());
+    if let [aim] = aims
+        && let Some((best, value)) = best_of(records, aim)
+    {
+        println!("best: #{}, {} {value}", best.number, aim.metric);
+    } else if aims.len() > 1 {
+        let numbers: Vec<String> = front_of(records, aims).iter().map(|record| format!("#{}", record.number)).collect();
+        println!("Pareto front: {}", numbers.join(", "));
+    }
     let count = |wanted: fn(State) -> bool| records.iter().filter(|record| wanted(record.state)).count();
     let (failed, open) = (count(|state| state == State::Failed), count(|state| !state.is_settled()));
     if failed > 0 {
@@ -206,10 +215,12 @@ fn objectives(request: &Request, parent: &Config, search: Option<&Search>) -> Re
     }
 }
 
-fn aim(metric: &str, search: Option<&Search>) -> Aim {
-    let direction = search.and_then(|search| search.settings.directions.first());
-    let direction = direction.map(|d| if *d == Direction::Minimize { "minimize" } else { "maximize" });
-    Aim::of(metric, direction)
+fn aims(metrics: &[String], search: Option<&Search>) -> Vec<Aim> {
+    let direction = |i: usize| {
+        let direction = search.and_then(|search| search.settings.directions.get(i));
+        direction.map(|d| if *d == Direction::Minimize { "minimize" } else { "maximize" })
+    };
+    metrics.iter().enumerate().map(|(i, metric)| Aim::of(metric, direction(i))).collect()
 }
 
 /// The study's name: what the sweeper says, or the folder's last parts.

@@ -2,6 +2,10 @@
 //!
 //! The journal is written before and after each step, so that a sweep that is killed anywhere goes on where it was.
 
+mod watch;
+
+pub(super) use watch::followed;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -41,8 +45,8 @@ pub struct Conductor<'a> {
     pub objectives: Vec<String>,
     /// What asks for jobs beyond those that are there, and stops those that do not look promising.
     pub search: Option<Search>,
-    /// What decides which job is shown as the best.
-    pub aim: Option<Aim>,
+    /// What decides which job is shown as the best, one an objective.
+    pub aims: Vec<Aim>,
     /// The study's name, for Optuna.
     pub study: String,
     /// Where jobs run.
@@ -83,7 +87,7 @@ impl<'a> Conductor<'a> {
             folder,
             objectives: Vec::new(),
             search: None,
-            aim: None,
+            aims: Vec::new(),
             study: "sweep".to_owned(),
             launcher,
             retries: 0,
@@ -104,23 +108,28 @@ impl<'a> Conductor<'a> {
     /// When the journal cannot be written, or no job can be started: what has ended so far is safe.
     pub fn run(mut self) -> Result<Vec<Record>> {
         let outcome = self.work();
+        // Whatever could not be written: that the disk is full is the reason to tell.
+        let outcome = outcome.or_else(|error| self.room_on_disk().and(Err(error)));
         self.view.close();
         let written = self.write_table();
-        let report = super::report::write(&self.folder, &self.records, self.aim.as_ref());
-        outcome.and(written).and(report).map(|()| self.records)
+        let optuna = if self.search.as_ref().is_some_and(Search::continues) { self.open_optuna() } else { Ok(()) };
+        let report = super::report::write(&self.folder, &self.records, &self.aims);
+        outcome.and(written).and(optuna).and(report).map(|()| self.records)
     }
 
-    fn work(&mut self) -> Result<()> {
+    fn open_optuna(&mut self) -> Result<()> {
         if !self.objectives.is_empty() {
-            let directions = match (&self.search, &self.aim) {
-                (Some(search), _) => search.settings.directions.clone(),
-                (None, Some(aim)) if aim.more => vec![Direction::Maximize],
-                (None, _) => vec![Direction::Minimize],
-            };
+            let direction = |aim: &Aim| if aim.more { Direction::Maximize } else { Direction::Minimize };
+            let directions: Vec<Direction> = self.aims.iter().map(direction).collect();
             let (records, search) = (&self.records, self.search.as_ref());
             let metrics = &self.objectives;
             self.optuna = Some(OptunaJournal::open(&self.folder, &self.study, metrics, &directions, records, search)?);
         }
+        Ok(())
+    }
+
+    fn work(&mut self) -> Result<()> {
+        self.open_optuna()?;
         self.harvest_all()?;
         let mut stopping = false;
         loop {
@@ -148,7 +157,7 @@ impl<'a> Conductor<'a> {
                 self.write_table()?;
             }
             self.prune()?;
-            let best = self.aim.as_ref().and_then(|aim| best_of(&self.records, aim));
+            let best = self.aims.first().and_then(|aim| best_of(&self.records, aim));
             let best = best.map(|(record, value)| format!("{} (#{})", short(value), record.number));
             let total = self.search.as_ref().and_then(Search::total).unwrap_or(0).max(self.records.len());
             self.view.tick(&self.records, total, best.as_deref(), self.objective().as_deref(), &self.folder);
@@ -182,6 +191,13 @@ impl<'a> Conductor<'a> {
                 }
                 Ok(Some(number))
             }
+            Ask::Continue { number, steps } => {
+                let Some(trial) = self.trial(number) else { return Ok(None) };
+                let trial = Trial { state: TrialState::Running, steps, values: Vec::new(), ..trial };
+                let trial = serde_json::to_value(&trial).ok();
+                self.note(&Entry { trial, ..Entry::now(number, State::Asked) })?;
+                Ok(Some(number))
+            }
             Ask::Wait => Ok(None),
             Ask::Done(reason) => {
                 if let Some(reason) = reason {
@@ -197,62 +213,26 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// The jobs as the search sees them.
-    fn trials(&self) -> Vec<Trial> {
-        let trial = |record: &Record| serde_json::from_value::<Trial>(record.trial.clone()?).ok();
-        self.records.iter().filter_map(trial).collect()
-    }
-
-    /// Hands what running jobs report to the search, and stops those that it gives up.
-    fn prune(&mut self) -> Result<()> {
-        let Some(metric) = self.objective().filter(|_| self.search.as_ref().is_some_and(Search::prunes)) else {
-            return Ok(());
-        };
-        let mut reported = Vec::new();
-        for (number, running) in &mut self.running {
-            let record = &mut self.records[*number];
-            let Some(below) = &record.folder else { continue };
-            let reports = running.follower.poll(&self.folder.join(below));
-            let values = reports.iter().filter_map(|report| Some((report.epoch + 1, *report.values.get(&metric)?)));
-            let Some(mut trial) = record.trial.clone().and_then(|trial| serde_json::from_value::<Trial>(trial).ok())
-            else {
-                continue;
-            };
-            let before = trial.intermediate.len();
-            trial.intermediate.extend(values);
-            if trial.intermediate.len() > before && running.asked_to_stop.is_none() {
-                reported.push(*number);
-            }
-            record.trial = serde_json::to_value(&trial).ok();
-        }
-        reported.sort_unstable();
-        let trials = self.trials();
-        for number in reported {
-            let verdict = self.search.as_ref().and_then(|search| search.should_prune(&trials, number));
-            if let (Some(reason), Some(running)) = (verdict, self.running.get_mut(&number)) {
-                running.asked_to_stop = Some(reason);
-                self.launcher.stop(number, Stop::Gently)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Jobs that have ended without the sweep having been there to see it.
     fn harvest_all(&mut self) -> Result<()> {
         let open: Vec<usize> = self.records.iter().filter(|r| !r.state.is_settled()).map(|r| r.number).collect();
         for number in open {
             let Some(folder) = &self.records[number].folder else { continue };
-            if let Ok(results) = Results::read(&self.folder.join(folder))
-                && results.status == "finished"
-            {
+            let Ok(results) = Results::read(&self.folder.join(folder)) else { continue };
+            if results.status == "finished" {
+                self.listen_once(number);
                 self.settle(number, State::Finished, &results, None)?;
+            } else if results.status == "interrupted"
+                && let Some(reason) = self.paused(number)
+            {
+                self.settle(number, State::Pruned, &results, Some(reason))?;
             }
         }
         Ok(())
     }
 
     fn start(&mut self, number: usize) -> Result<()> {
-        let mut overrides = self.records[number].overrides.clone();
+        let overrides = self.records[number].overrides.clone();
         let below = match self.program.folder(number, &overrides) {
             Ok(below) => below,
             Err(error) => {
@@ -261,11 +241,6 @@ impl<'a> Conductor<'a> {
             }
         };
         self.note(&Entry { folder: Some(below.clone()), ..Entry::now(number, State::Started) })?;
-        let trial = self.records[number].trial.clone().and_then(|trial| serde_json::from_value::<Trial>(trial).ok());
-        if let Some(earlier) = trial.and_then(|trial| trial.continues).and_then(|number| self.records.get(number)) {
-            let folder = self.folder.join(earlier.folder.as_deref().unwrap_or_default());
-            overrides.push(format!("ckpt_path='{}'", folder.join("checkpoints/last.ckpt").display()));
-        }
         let log = self.folder.join("logs").join(format!("{number}.log"));
         let job = Job {
             number,
@@ -273,6 +248,7 @@ impl<'a> Conductor<'a> {
             folder: self.folder.join(below),
             log: Some(log),
             share: super::launchers::Share::default(),
+            pause_after: self.trial(number).and_then(|trial| trial.steps),
         };
         self.view.started(&self.records, number);
         self.launcher.submit(job)?;
@@ -282,6 +258,11 @@ impl<'a> Conductor<'a> {
 
     fn take_in(&mut self, ended: Ended, stopping: bool) -> Result<()> {
         let Ended { number, exit } = ended;
+        if let Some(metric) = self.objective().filter(|_| self.search.is_some()) {
+            // What it said last may not have been read yet.
+            self.listen(number, &metric);
+        }
+        let paused = self.paused(number);
         let Some(Running { asked_to_stop, .. }) = self.running.remove(&number) else { return Ok(()) };
         let below = self.records[number].folder.clone().unwrap_or_default();
         let results = Results::read(&self.folder.join(&below));
@@ -290,7 +271,7 @@ impl<'a> Conductor<'a> {
         if status == "finished" {
             return self.settle(number, State::Finished, &results, None);
         }
-        if let Some(reason) = asked_to_stop {
+        if let Some(reason) = paused.filter(|_| status == "interrupted").or(asked_to_stop) {
             return self.settle(number, State::Pruned, &results, Some(reason));
         }
         if stopping {
@@ -302,9 +283,23 @@ impl<'a> Conductor<'a> {
             self.view.note(&format!("job {number}: {reason}; it goes on from its last checkpoint"));
             return self.note(&Entry { reason: Some(reason), ..Entry::now(number, State::Killed) });
         }
+        // A job that found no room has not failed by itself.
+        self.room_on_disk()?;
         let own = results.reason.clone().filter(|_| status == "failed");
         let reason = own.unwrap_or_else(|| described(&exit, &self.folder.join("logs").join(format!("{number}.log"))));
         self.settle(number, State::Failed, &results, Some(reason))
+    }
+
+    /// Whether something can still be written into the sweep's folder.
+    fn room_on_disk(&self) -> Result<()> {
+        static PROBE: [u8; 65536] = [0; 65536];
+        let path = self.folder.join(".probe");
+        let written = std::fs::write(&path, PROBE);
+        let _ = std::fs::remove_file(&path);
+        written.map_err(|error| {
+            let help = "what has ended is safe: make room, then `runner resume` of the sweep's folder";
+            Error::io("write into", &self.folder, error).help(help)
+        })
     }
 
     /// Records how a job ended.
@@ -334,8 +329,7 @@ impl<'a> Conductor<'a> {
     /// Completes what the search is to know of a job that has ended.
     fn tell(&self, entry: &mut Entry) {
         let Some(search) = &self.search else { return };
-        let trial = self.records[entry.job].trial.clone();
-        let Some(mut trial) = trial.and_then(|trial| serde_json::from_value::<Trial>(trial).ok()) else { return };
+        let Some(mut trial) = self.trial(entry.job) else { return };
         let value = |name: &String| entry.metrics.get(name).and_then(serde_json::Value::as_f64);
         let values: Option<Vec<f64>> = self.objectives.iter().map(value).collect();
         trial.state = match (entry.state, values) {
@@ -361,6 +355,8 @@ impl<'a> Conductor<'a> {
         self.journal.record(entry)?;
         self.records[entry.job].apply(entry);
         match &mut self.optuna {
+            // Optuna has no way back from "pruned": the file is written anew at the end.
+            Some(_) if entry.state == State::Pruned && self.search.as_ref().is_some_and(Search::continues) => Ok(()),
             Some(optuna) => optuna.follow(&self.records[entry.job], self.search.as_ref()),
             None => Ok(()),
         }
