@@ -84,7 +84,7 @@ pub struct Args {
     /// With runs: by run, started, duration, status, best or a metric; `-KEY` turns the order.
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub sort: Option<String>,
-    /// With runs: print JSON.
+    /// With runs, data speed and prepare stats: print JSON.
     #[arg(long)]
     pub json: bool,
     /// Show the app's help.
@@ -105,6 +105,9 @@ pub struct Args {
     /// With resume of a sweep: also run the jobs that failed.
     #[arg(long)]
     pub retry_failed: bool,
+    /// With data and prepare: where to write.
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
     /// With best: write the winner's overrides as an experiment.
     #[arg(long, value_name = "FILE")]
     pub copy_config: Option<PathBuf>,

@@ -30,6 +30,10 @@ pub enum Command {
     Best,
     /// Go on with a run or a sweep in its own folder.
     Resume,
+    /// Look at what the model will see, or time the loader.
+    Data,
+    /// Make folders of images and statistics before training.
+    Prepare,
     /// Check everything without training.
     Check,
     /// Say where a value comes from.
@@ -96,6 +100,18 @@ pub const COMMANDS: &[Spelling] = &[
         "resume",
         &["DIR"],
         "go on with a run or a sweep that was stopped or killed, in its own folder",
+    ),
+    spelt(
+        Command::Data,
+        "data",
+        &["[look|speed]"],
+        "look at what the model will see: samples, classes, sizes; or time the loader",
+    ),
+    spelt(
+        Command::Prepare,
+        "prepare",
+        &["TOOL", "[SOURCE…]"],
+        "image-folder SOURCE… --out DIR links readable images; stats says mean and deviation",
     ),
     spelt(Command::Check, "check", &[], "check config, components, data and shapes without training"),
     spelt(Command::Explain, "explain", &["KEY"], "say which file or argument set a value, and what it overrode"),

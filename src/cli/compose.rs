@@ -84,6 +84,11 @@ impl Request {
         self.overrides.iter().rev().find_map(|text| text.strip_prefix(key)?.strip_prefix('='))
     }
 
+    /// Where to write: `--out PATH`, or `out=PATH`.
+    pub fn out(&self) -> Option<PathBuf> {
+        self.args.out.clone().or_else(|| self.typed("out").map(PathBuf::from))
+    }
+
     /// Composes one job.
     pub fn compose(&self) -> Result<Composed> {
         let parsed = overrides::parse_all(&self.overrides)?;
@@ -193,7 +198,7 @@ fn chosen_outside() -> Option<&'static str> {
 
 fn facts(command: Command) -> Facts {
     // What only looks at a config shows it as a training run would see it.
-    let own = command.evaluates() || command == Command::Tune;
+    let own = command.evaluates() || matches!(command, Command::Tune | Command::Data);
     let name = if own { command.name() } else { Command::Train.name() };
     Facts { name: name.to_owned(), ..Facts::default() }
 }

@@ -81,6 +81,8 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Predict => commands::evaluate::predict(request, registry),
         Command::Tune => commands::tune::tune(&request.compose()?, registry),
         Command::Infer => commands::infer::infer(request, registry),
+        Command::Data => commands::data::data(request, registry),
+        Command::Prepare => commands::prepare::prepare(request, registry),
         Command::Check => commands::check::check(&request.compose()?, registry),
         Command::Components => commands::components::components(request, registry),
         Command::Schema => commands::schema::schema(registry),

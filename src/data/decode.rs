@@ -2,22 +2,19 @@
 //! by the `image` crate.
 //!
 //! The pixels are those of Pillow's `Image.open(path).convert(mode)`, as torchvision loads them: a palette becomes
-//! its colours, an alpha channel is dropped, 16-bit values keep their upper byte, a rotation noted in EXIF is not
-//! applied. The format is what the file's first bytes say, whatever its name.
+//! its colours, an alpha channel is dropped, a rotation noted in EXIF is not applied; but 16-bit values keep their upper
+//! byte, where Pillow makes nearly all of them white. The format is what the file's first bytes say, whatever its name.
 
-use std::io::{self, BufRead, Cursor, Read};
-use std::panic::{self, AssertUnwindSafe};
+use std::io::Cursor;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader};
-use mozjpeg::{ColorSpace, Decompress};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::image::{Image, Picture, Planes};
 use crate::error::{Error, Result};
+use crate::native::jpeg::{self, Jpeg, JpegError};
 
 /// File name endings that an image folder takes for images, in lower case.
 pub const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp", "gif"];
@@ -77,11 +74,43 @@ impl Decode {
     /// # Errors
     /// As [`Decode::file`].
     pub fn picture(&self, path: &Path) -> Result<Picture> {
-        if self.mode != Mode::Wide {
-            return Ok(Picture::Bytes(self.file(path)?));
-        }
         let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
-        self.wide(&bytes).map(Picture::Floats).map_err(|error| error.context(format!("cannot read {}", path.display())))
+        self.content(&bytes).map_err(|error| error.context(format!("cannot read {}", path.display())))
+    }
+
+    /// Decodes a file's content to what its mode says.
+    ///
+    /// # Errors
+    /// As [`Decode::file`], without the name.
+    pub fn content(&self, bytes: &[u8]) -> Result<Picture> {
+        if self.mode == Mode::Wide {
+            self.wide(bytes).map(Picture::Floats)
+        } else {
+            self.bytes(bytes).map(Picture::Bytes)
+        }
+    }
+
+    /// The width and height of a file's picture, without decoding it.
+    ///
+    /// # Errors
+    /// As [`Decode::file`].
+    pub fn size(&self, path: &Path) -> Result<[usize; 2]> {
+        let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+        self.size_of(&bytes).map_err(|error| error.context(format!("cannot read {}", path.display())))
+    }
+
+    fn size_of(&self, bytes: &[u8]) -> Result<[usize; 2]> {
+        if bytes.is_empty() {
+            return Err(Error::failed("the file is empty"));
+        }
+        if bytes.starts_with(&JPEG) {
+            let file = Decode { at_least: None, ..*self }.open_jpeg(bytes)?;
+            return Ok([file.width, file.height]);
+        }
+        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+        let size = reader.map_err(ImageError::IoError).and_then(ImageReader::into_dimensions);
+        let (width, height) = size.map_err(|error| Error::failed(error.to_string()))?;
+        Ok([width as usize, height as usize])
     }
 
     /// Finds out whether a file can be read, faster than by decoding it whole where that is possible.
@@ -113,48 +142,38 @@ impl Decode {
     }
 
     fn jpeg(&self, bytes: &[u8]) -> Result<Image> {
-        let source = Source::new(bytes);
-        let ended = source.ended.clone();
-        // The C library reports a fatal error by unwinding; its message is the payload.
-        let decoded = panic::catch_unwind(AssertUnwindSafe(|| self.libjpeg(source)));
-        let decoded = decoded.unwrap_or_else(|payload| {
-            let text = payload.downcast_ref::<String>().map_or("it cannot be decoded", String::as_str);
-            Err(Error::failed(format!("a broken JPEG file ({})", text.trim_start_matches("libjpeg fatal error: "))))
-        });
-        // The library would fill what is missing with gray.
-        if ended.load(Ordering::Relaxed) { Err(Error::failed("the JPEG file is truncated")) } else { decoded }
+        let file = self.open_jpeg(bytes)?;
+        let (width, height) = (file.width, file.height);
+        file.window(Window { left: 0, top: 0, width, height })
     }
 
-    fn libjpeg(&self, source: Source) -> Result<Image> {
-        let broken = |error: io::Error| Error::failed(format!("a broken JPEG file ({error})"));
-        let mut decoder = Decompress::new_reader(source).map_err(broken)?;
-        let (width, height) = decoder.size();
+    /// Opens a JPEG file's content, to decode a part of it; `None` for other formats, and where 16-bit values are
+    /// asked for.
+    ///
+    /// # Errors
+    /// When its header is broken, or it has more pixels than allowed.
+    pub fn open<'a>(&self, bytes: &'a [u8]) -> Result<Option<JpegFile<'a>>> {
+        if !bytes.starts_with(&JPEG) || self.mode == Mode::Wide { Ok(None) } else { self.open_jpeg(bytes).map(Some) }
+    }
+
+    fn open_jpeg<'a>(&self, bytes: &'a [u8]) -> Result<JpegFile<'a>> {
+        let jpeg = Jpeg::open(bytes).map_err(broken_jpeg)?;
+        let header = jpeg.header();
+        let (width, height) = (header.width as usize, header.height as usize);
         self.limit(width, height)?;
         let eighths = self.at_least.map_or(8, |least| eighths(width.min(height), least));
-        let (width, height) = (scaled(width, eighths), scaled(height, eighths));
-        if eighths < 8 {
-            decoder.scale(eighths as u8);
-        }
-        let (channels, started) = match decoder.color_space() {
-            ColorSpace::JCS_GRAYSCALE => (1, decoder.grayscale()),
-            ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK => (4, decoder.to_colorspace(ColorSpace::JCS_CMYK)),
-            _ => (3, decoder.rgb()),
-        };
-        let data: Vec<u8> = started.map_err(broken)?.read_scanlines().map_err(broken)?;
-        if channels == 4 {
-            let data = data.as_chunks::<4>().0.iter().flat_map(|pixel| from_cmyk(*pixel)).collect();
-            return Image::new(width, height, 3, data).map(|image| self.convert(image));
-        }
-        Image::new(width, height, channels, data).map(|image| self.convert(image))
+        let side = |side: u32| jpeg::scaled(side, eighths as u32) as usize;
+        let (width, height) = (side(header.width), side(header.height));
+        Ok(JpegFile { decode: *self, eighths: eighths as u32, width, height, channels: header.channels, jpeg })
     }
 
     fn other(&self, bytes: &[u8]) -> Result<Image> {
-        let (image, name) = self.open(bytes)?;
+        let (image, name) = self.dynamic(bytes)?;
         self.narrow(image, &name)
     }
 
     /// Decodes anything but JPEG; with the name of its format.
-    fn open(&self, bytes: &[u8]) -> Result<(DynamicImage, String)> {
+    fn dynamic(&self, bytes: &[u8]) -> Result<(DynamicImage, String)> {
         let mut reader = ImageReader::new(Cursor::new(bytes))
             .with_guessed_format()
             .map_err(|error| Error::failed(format!("it cannot be read: {error}")))?;
@@ -166,7 +185,10 @@ impl Decode {
             ImageError::Unsupported(error) => Error::failed(format!("{name} files of this kind are not read: {error}")),
             error => Error::failed(format!("a broken {name} file ({error})")),
         };
-        reader.no_limits();
+        // A broken file may claim tables of any size; what the pixels allow must be enough for them.
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(self.max_pixels.saturating_mul(8).max(1 << 29));
+        reader.limits(limits);
         let decoder = reader.into_decoder().map_err(broken)?;
         let (width, height) = decoder.dimensions();
         self.limit(width as usize, height as usize)?;
@@ -205,7 +227,7 @@ impl Decode {
             let values = data.iter().map(|value| f32::from(*value) / 255.0).collect();
             return Ok(interleaved(width, height, channels, values));
         }
-        let (image, name) = self.open(bytes)?;
+        let (image, name) = self.dynamic(bytes)?;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let wide = |values: &[u16]| -> Vec<f32> { values.iter().map(|v| f32::from(*v) / 65535.0).collect() };
         let (channels, values) = match image {
@@ -248,41 +270,68 @@ const JPEG: [u8; 3] = [0xFF, 0xD8, 0xFF];
 
 /// The least of 1, 2, 4, 8 eighths at which the shorter side is not below `least`; never more than 8.
 fn eighths(side: usize, least: usize) -> usize {
-    [1, 2, 4].into_iter().find(|&eighths| scaled(side, eighths) >= least).unwrap_or(8)
+    [1, 2, 4].into_iter().find(|&eighths| (side * eighths).div_ceil(8) >= least).unwrap_or(8)
 }
 
-/// A side at a number of eighths, as libjpeg rounds it.
-fn scaled(side: usize, eighths: usize) -> usize {
-    (side * eighths).div_ceil(8)
+/// A rectangle of a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first column.
+    pub left: usize,
+    /// The first row.
+    pub top: usize,
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
 }
 
-/// A file's bytes, and whether the decoder asked for more than there are.
-struct Source<'a> {
-    rest: &'a [u8],
-    ended: Arc<AtomicBool>,
+/// A JPEG file whose header has been read.
+pub struct JpegFile<'a> {
+    decode: Decode,
+    eighths: u32,
+    /// Pixels in a row, reduced if that is asked for.
+    pub width: usize,
+    /// Rows, reduced if that is asked for.
+    pub height: usize,
+    channels: u32,
+    jpeg: Jpeg<'a>,
 }
 
-impl<'a> Source<'a> {
-    fn new(rest: &'a [u8]) -> Self {
-        Source { rest, ended: Arc::default() }
-    }
-}
-
-impl Read for Source<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.rest.read(buffer)
-    }
-}
-
-impl BufRead for Source<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.rest.is_empty() {
-            self.ended.store(true, Ordering::Relaxed);
+impl JpegFile<'_> {
+    /// The channels of what is decoded.
+    pub fn channels(&self) -> usize {
+        match self.decode.mode {
+            Mode::Rgb => 3,
+            Mode::L => 1,
+            Mode::Rgba => 4,
+            Mode::Wide if self.channels == 1 => 1,
+            Mode::Wide => 3,
         }
-        Ok(self.rest)
     }
-    fn consume(&mut self, bytes: usize) {
-        self.rest = &self.rest[bytes..];
+
+    /// Decodes a part: the same pixels as those of the whole picture.
+    ///
+    /// # Errors
+    /// When the file is truncated or broken, wherever that is.
+    pub fn window(self, window: Window) -> Result<Image> {
+        let Window { left, top, width, height } = window;
+        let [left, top, wide, high] = [left, top, width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        let window = jpeg::Window { eighths: self.eighths, left, top, width: wide, height: high };
+        let data = self.jpeg.decode(window).map_err(broken_jpeg)?;
+        if self.channels == 4 {
+            let data = data.as_chunks::<4>().0.iter().flat_map(|pixel| from_cmyk(*pixel)).collect();
+            return Image::new(width, height, 3, data).map(|image| self.decode.convert(image));
+        }
+        Image::new(width, height, self.channels as usize, data).map(|image| self.decode.convert(image))
+    }
+}
+
+fn broken_jpeg(error: JpegError) -> Error {
+    match error {
+        // The library would fill what is missing with gray.
+        JpegError::Truncated => Error::failed("the JPEG file is truncated"),
+        JpegError::Broken(why) => Error::failed(format!("a broken JPEG file ({why})")),
     }
 }
 
@@ -299,3 +348,6 @@ fn from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
 pub fn luma(r: u8, g: u8, b: u8) -> u8 {
     ((19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b) + 0x8000) >> 16) as u8
 }
+
+#[cfg(test)]
+mod tests;

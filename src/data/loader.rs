@@ -2,10 +2,11 @@
 //!
 //! The order of an epoch depends on (seed, epoch) alone, a sample's randomness on (seed, epoch, index): the batches
 //! are the same bit for bit whatever the number of workers, and an epoch can be entered at any batch. Workers are
-//! threads; each makes whole batches, so that samples are decoded and transformed straight into the batch's buffer
-//! ([`Dataset::batch`]).
+//! threads that make one batch together, then the next: samples are decoded and transformed straight into the batch's
+//! buffer ([`Dataset::begin`]), the first batch is there soon, and few are in the memory at a time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use tch::Device;
 use super::mix::BatchTransform;
 use super::rng::{Purpose, Rng};
 use super::sampler::{Random, Sampler, Sequential};
-use super::{Batch, Dataset, Field, SampleKey};
+use super::{Assembly, Batch, Dataset, Field, SampleKey};
 use crate::error::{Error, Result};
 use crate::tensor::guard;
 
@@ -36,7 +37,7 @@ pub struct Loader {
     pub seed: u64,
     /// Which samples an epoch shows, instead of all of them (then `shuffle` has no effect).
     pub sampler: Option<Arc<dyn Sampler>>,
-    /// Batches that each worker may be ahead.
+    /// Batches that the workers may be ahead: all together, or each where they make whole batches.
     pub prefetch_factor: usize,
     /// Whether batches lie in page-locked memory, from which a GPU copies while it computes; without CUDA it has no
     /// effect.
@@ -94,7 +95,7 @@ impl Loader {
         if self.num_workers == 0 || self.dataset.in_memory() || first >= batches {
             return Batches::Here { job: Box::new(job), next: first, end: batches };
         }
-        let workers = self.num_workers.min(batches - first);
+        let workers = self.num_workers.min(self.samples() - first * self.batch_size);
         Batches::Ahead(Ahead::start(job, first, batches, workers))
     }
 }
@@ -107,16 +108,25 @@ struct Job {
 }
 
 impl Job {
-    /// Batch `number` of the epoch; a panic on the way becomes an error.
-    fn make(&self, number: usize) -> Result<Batch> {
+    /// The samples of a batch.
+    fn keys(&self, number: usize) -> Vec<SampleKey> {
         let size = self.loader.batch_size.max(1);
         let order = &self.order[number * size..((number + 1) * size).min(self.order.len())];
         let key = |&index: &u32| SampleKey { seed: self.loader.seed, epoch: self.epoch, index: u64::from(index) };
-        let keys: Vec<SampleKey> = order.iter().map(key).collect();
+        order.iter().map(key).collect()
+    }
+
+    /// Batch `number` of the epoch; a panic on the way becomes an error.
+    fn make(&self, number: usize) -> Result<Batch> {
+        self.complete(number, || self.loader.dataset.batch(&self.keys(number)))
+    }
+
+    /// What happens to a whole batch after its samples are there.
+    fn complete(&self, number: usize, batch: impl FnOnce() -> Result<Batch>) -> Result<Batch> {
         let mut rng = Rng::new(Purpose::Batch, self.loader.seed, &[self.epoch, number as u64]);
         let batch = guard(|| {
-            let batch = self.loader.dataset.batch(&keys)?;
-            self.loader.batch_transforms.iter().try_fold(batch, |batch, transform| transform.apply(batch, &mut rng))
+            let transforms = &self.loader.batch_transforms;
+            transforms.iter().try_fold(batch()?, |batch, transform| transform.apply(batch, &mut rng))
         })?;
         if self.loader.pin_memory && tch::Cuda::is_available() { pin(batch) } else { Ok(batch) }
     }
@@ -177,6 +187,7 @@ struct Ahead {
 struct Shared {
     job: Job,
     end: usize,
+    workers: usize,
     /// How many batches may be finished or in the making before the first of them is taken.
     window: usize,
     progress: Mutex<Progress>,
@@ -191,8 +202,31 @@ struct Progress {
     begun: usize,
     /// The next batch that the reader takes.
     taken: usize,
+    /// The batch that was begun last, as long as it has samples that nobody has begun; with the next of them.
+    current: Option<(Arc<Making>, usize)>,
     finished: BTreeMap<usize, Result<Batch>>,
     stop: bool,
+}
+
+impl Progress {
+    fn new(first: usize) -> Self {
+        Progress { begun: first, taken: first, current: None, finished: BTreeMap::new(), stop: false }
+    }
+}
+
+/// A batch that the workers make together.
+struct Making {
+    number: usize,
+    samples: usize,
+    assembly: Box<dyn Assembly>,
+}
+
+/// What a worker does next.
+enum Ticket {
+    /// Some of a batch's samples.
+    Samples(Arc<Making>, Range<usize>),
+    /// A whole batch.
+    Whole(usize),
 }
 
 impl Shared {
@@ -201,22 +235,65 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
-        loop {
-            let mut progress = self.lock();
-            while !progress.stop && progress.begun < self.end && progress.begun >= progress.taken + self.window {
-                progress = self.room.wait(progress).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for something to do; `None` when there is nothing more.
+    fn ticket(&self) -> Option<Ticket> {
+        let mut progress = self.lock();
+        while !progress.stop {
+            if let Some((making, from)) = progress.current.take() {
+                // Several stretches a worker, so that all end at about the same time.
+                let stretch = making.samples.div_ceil(self.workers * 4).max(1);
+                let to = (from + stretch).min(making.samples);
+                if to < making.samples {
+                    progress.current = Some((making.clone(), to));
+                }
+                return Some(Ticket::Samples(making, from..to));
             }
-            if progress.stop || progress.begun >= self.end {
-                return;
+            if progress.begun >= self.end {
+                return None;
+            }
+            if progress.begun >= progress.taken + self.window {
+                progress = self.room.wait(progress).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
             let number = progress.begun;
             progress.begun += 1;
-            drop(progress);
-            let batch = self.job.make(number);
-            self.lock().finished.insert(number, batch);
-            self.ready.notify_one();
+            let keys = self.job.keys(number);
+            match self.job.loader.dataset.clone().begin(&keys) {
+                Some(assembly) => {
+                    progress.current = Some((Arc::new(Making { number, samples: keys.len(), assembly }), 0));
+                    // There is work for those that wait.
+                    self.room.notify_all();
+                }
+                None => return Some(Ticket::Whole(number)),
+            }
         }
+        None
+    }
+
+    fn work(&self) {
+        while let Some(ticket) = self.ticket() {
+            match ticket {
+                Ticket::Whole(number) => self.deliver(number, self.job.make(number)),
+                Ticket::Samples(making, places) => {
+                    for place in places {
+                        // A sample that panics is missing at the end, which is an error there.
+                        let _ = guard(|| {
+                            making.assembly.make(place);
+                            Ok(())
+                        });
+                    }
+                    // Whoever lets go of it last finishes it.
+                    if let Some(Making { number, assembly, .. }) = Arc::into_inner(making) {
+                        self.deliver(number, self.job.complete(number, || assembly.finish()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver(&self, number: usize, batch: Result<Batch>) {
+        self.lock().finished.insert(number, batch);
+        self.ready.notify_one();
     }
 
     fn stop(&self) {
@@ -227,33 +304,26 @@ impl Shared {
 
 impl Ahead {
     fn start(job: Job, first: usize, end: usize, workers: usize) -> Self {
-        let window = workers * job.loader.prefetch_factor.max(1);
+        // Workers that make whole batches each need one of their own.
+        let together = job.loader.dataset.clone().begin(&[]).is_some();
+        let window = job.loader.prefetch_factor.max(1) * if together { 1 } else { workers };
         let timeout = job.loader.timeout;
-        let mut progress = Progress { begun: first, taken: first, finished: BTreeMap::new(), stop: false };
-        let shared = Shared {
-            job,
-            end,
-            window,
-            progress: Mutex::new(Progress { finished: BTreeMap::new(), ..progress }),
-            ready: Condvar::new(),
-            room: Condvar::new(),
-        };
-        let shared = Arc::new(shared);
+        let (ready, room) = (Condvar::new(), Condvar::new());
+        let progress = Mutex::new(Progress::new(first));
+        let shared = Arc::new(Shared { job, end, workers, window, progress, ready, room });
         let mut threads = Vec::with_capacity(workers);
         for worker in 0..workers {
-            let shared = shared.clone();
-            match thread::Builder::new().name(format!("data-{worker}")).spawn(move || shared.work()) {
+            let own = shared.clone();
+            match thread::Builder::new().name(format!("data-{worker}")).spawn(move || own.work()) {
                 Ok(thread) => threads.push(thread),
                 Err(error) if threads.is_empty() => {
                     let error = Error::failed(format!("cannot start a data worker: {error}"));
-                    progress.finished.insert(first, Err(error.help("set num_workers: 0")));
+                    shared.deliver(first, Err(error.help("set num_workers: 0")));
+                    break;
                 }
                 // With one worker running the work gets done, only slower.
                 Err(_) => break,
             }
-        }
-        if threads.is_empty() {
-            shared.lock().finished = progress.finished;
         }
         Ahead { shared, threads, next: first, end, timeout }
     }

@@ -19,8 +19,10 @@ pub mod torch_order;
 pub mod transforms;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use batch::{Batch, Field, Sample};
+use image::Picture;
 pub use loader::Loader;
 use serde::{Deserialize, Serialize};
 pub use targets::{LabelKind, Level, Targets};
@@ -90,6 +92,12 @@ pub trait Dataset: Send + Sync {
         Batch::collate(samples, keys.iter().map(|key| key.index as usize).collect())
     }
 
+    /// A batch that several threads make together, sample by sample; `None` when [`Dataset::batch`] makes it whole.
+    /// The result must equal that.
+    fn begin(self: Arc<Self>, _: &[SampleKey]) -> Option<Box<dyn Assembly>> {
+        None
+    }
+
     /// Whether a batch is only a copy of what lies in memory: then it is made on the caller's thread, because
     /// handing it over would take longer.
     fn in_memory(&self) -> bool {
@@ -117,10 +125,44 @@ pub trait Dataset: Send + Sync {
         Vec::new()
     }
 
+    /// A sample as it is before the transforms; `None` when it is no picture.
+    ///
+    /// # Errors
+    /// When it cannot be read; the message names the file.
+    fn original(&self, _: usize) -> Result<Option<Picture>> {
+        Ok(None)
+    }
+
+    /// The width and height of a sample before the transforms, found without decoding it; `None` when it is no
+    /// picture.
+    ///
+    /// # Errors
+    /// When it cannot be read; the message names the file.
+    fn size(&self, _: usize) -> Result<Option<[usize; 2]>> {
+        Ok(None)
+    }
+
+    /// What black and white are in the inputs, for so many channels; `None` when they are no pictures.
+    fn levels(&self, _: usize) -> Option<Vec<[f32; 2]>> {
+        None
+    }
+
     /// A sample's target in words: names of classes joined by `;`. Empty without labels.
     fn target_words(&self, _: usize) -> String {
         String::new()
     }
+}
+
+/// A batch in the making.
+pub trait Assembly: Send + Sync {
+    /// Makes the sample at a place of the batch; each place is made once. What goes wrong is said at the end.
+    fn make(&self, place: usize);
+
+    /// The batch, after all of its samples.
+    ///
+    /// # Errors
+    /// The first error of its samples, in their order.
+    fn finish(self: Box<Self>) -> Result<Batch>;
 }
 
 /// What the data module knows about its samples that models and reports use.

@@ -1,8 +1,10 @@
-//! What a run's folder keeps about its data: `data/facts.json`, `data/splits.csv`, `data/classes.csv`.
+//! What a run's folder keeps about its data: `data/facts.json`, `data/splits.csv`, `data/counts.csv`,
+//! `data/classes.csv`.
 
 use std::path::{Path, PathBuf};
 
-use super::DataFacts;
+use super::datasets::Parts;
+use super::{DataFacts, Level, Split, Targets};
 use crate::error::{Error, Result};
 use crate::run::write_atomic;
 
@@ -34,6 +36,40 @@ pub fn read_facts(run: &Path) -> Result<DataFacts> {
     let path = run.join("data").join("facts.json");
     let text = std::fs::read_to_string(&path).map_err(|error| Error::io("read", &path, error))?;
     serde_json::from_str(&text).map_err(|error| Error::failed(format!("{}: {error}", path.display())))
+}
+
+/// Writes who is in which part (`data/splits.csv`), how many samples each part has (`data/counts.csv`), and how many
+/// of each class (`data/classes.csv`, where there are classes).
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn parts(
+    run: &Path,
+    parts: &Parts,
+    id: impl Fn(usize) -> String,
+    targets: &Targets,
+    levels: &[Level],
+    classes: &[String],
+) -> Result<()> {
+    let folder = folder(run)?;
+    let all = [(Split::Train, &parts.train), (Split::Val, &parts.val), (Split::Test, &parts.test)];
+    let rows = all.iter().flat_map(|(split, indices)| {
+        indices
+            .iter()
+            .map(|&index| [id(index as usize), split.name().to_owned(), targets.words(index as usize, levels)])
+    });
+    csv(&folder.join("splits.csv"), &["id", "split", "target"], rows)?;
+    let rows = all.iter().map(|(split, indices)| [split.name().to_owned(), indices.len().to_string()]);
+    csv(&folder.join("counts.csv"), &["split", "samples"], rows)?;
+    if classes.is_empty() {
+        return Ok(());
+    }
+    let counts = all.map(|(_, indices)| targets.counts(indices, classes.len()));
+    let rows = classes.iter().enumerate().map(|(class, name)| {
+        let [train, val, test] = [0, 1, 2].map(|part: usize| counts[part][class].to_string());
+        [name.clone(), train, val, test]
+    });
+    csv(&folder.join("classes.csv"), &["class", "train", "val", "test"], rows)
 }
 
 /// Writes a CSV file whole.

@@ -1,4 +1,4 @@
-//! Builds the C++ shim and tells the linker where libtorch is.
+//! Builds the C++ and tells the linker where libtorch is.
 //!
 //! Where libtorch lies is decided by torch-sys (LIBTORCH, LIBTORCH_USE_PYTORCH, …; in a checkout `.cargo/config.toml`
 //! sets LIBTORCH to what `scripts/libtorch` fetches). Cargo hands that on as `DEP_TCH_LIBTORCH_LIB`, but only to direct
@@ -18,6 +18,7 @@ fn main() {
         )
     });
     build_shim(&lib);
+    build_pictures();
     write_link_arguments(&lib);
 }
 
@@ -37,6 +38,20 @@ fn build_shim(lib: &Path) {
         .opt_level(1)
         .file("src/native/shim.cpp")
         .compile("runner_shim");
+}
+
+/// The inner loops of the image path, always optimized: tests load pictures too. mozjpeg-sys says where its headers lie.
+fn build_pictures() {
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").warnings_into_errors(true).opt_level(3);
+    let headers = env::var_os("DEP_JPEG_INCLUDE").expect("mozjpeg-sys says where the headers of libjpeg lie");
+    for folder in env::split_paths(&headers) {
+        build.flag(format!("-isystem{}", folder.display()));
+    }
+    for file in ["jpeg.h", "jpeg_avx2.h", "jpeg.cpp", "resample.h", "resample.cpp"] {
+        println!("cargo::rerun-if-changed=src/native/{file}");
+    }
+    build.file("src/native/jpeg.cpp").file("src/native/resample.cpp").compile("runner_pictures");
 }
 
 /// Binaries and tests find libtorch with no environment variable, from anywhere.

@@ -84,18 +84,26 @@ pub fn as_mut_slice<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
 
 /// A tensor on the CPU that owns the vector's memory, without a copy. The shape's product is the vector's length.
 pub fn from_vec<T: Element>(values: Vec<T>, shape: &[i64]) -> Result<Tensor> {
+    from_owner(values, |values| values, shape)
+}
+
+/// As [`from_vec`], of a vector in something that is dropped with the tensor.
+pub(super) fn from_owner<T: Element, O: Send>(
+    owner: O,
+    values: impl FnOnce(&mut O) -> &mut Vec<T>,
+    shape: &[i64],
+) -> Result<Tensor> {
+    let mut owner = Box::new(owner);
+    let values = values(&mut owner);
     let wanted = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(usize::try_from(size).ok()?));
     if wanted != Some(values.len()) {
         return Err(NativeError(format!("{} elements do not fill the shape {shape:?}", values.len())));
     }
     let dtype = dtype_number(T::KIND)?;
-    let mut owner = Box::new(values);
-    let data = owner.as_mut_ptr().cast::<c_void>();
+    let data = values.as_mut_ptr().cast::<c_void>();
     let owner = Box::into_raw(owner).cast::<c_void>();
     // SAFETY: `data` lies in `owner`, which the shim drops with the tensor, or at once if it fails.
-    take(|out| unsafe {
-        ffi::runner_from_buffer(data, shape.as_ptr(), shape.len(), dtype, owner, drop_box::<Vec<T>>, out)
-    })
+    take(|out| unsafe { ffi::runner_from_buffer(data, shape.as_ptr(), shape.len(), dtype, owner, drop_box::<O>, out) })
 }
 
 /// Frees a `Box<B>` that was given away.

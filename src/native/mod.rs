@@ -1,5 +1,6 @@
 //! What runner needs of libtorch and tch does not bind: fused optimizers, operations on lists of tensors, autocast,
-//! random generators and their state, determinism, memory layout and statistics, gradient hooks, fast copies.
+//! random generators and their state, determinism, memory layout and statistics, gradient hooks, fast copies; and the
+//! inner loops of the image path: decoding JPEG files, resizing.
 //!
 //! The only `unsafe` code and the only C++ of the project lie here. `shim.cpp` catches every C++ exception and hands
 //! back the first line of its message, which is a [`NativeError`]; the Rust side is safe. Each file is one idea, and
@@ -14,10 +15,13 @@ pub mod foreach;
 pub mod fused;
 pub mod generator;
 pub mod grad;
+pub mod jpeg;
 pub mod layout;
 pub mod map;
 #[cfg(target_os = "linux")]
 pub mod process;
+pub mod resample;
+pub mod slots;
 
 use std::borrow::Borrow;
 use std::ffi::CStr;

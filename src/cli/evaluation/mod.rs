@@ -4,7 +4,7 @@ mod confusion;
 mod outcomes;
 mod pictures;
 mod plots;
-mod scene;
+pub mod scene;
 mod scores;
 mod table;
 mod tau;

@@ -217,7 +217,8 @@ fn segment(image: &mut RgbImage, [x1, y1]: [f64; 2], [x2, y2]: [f64; 2], width: 
     }
 }
 
-fn write_text(
+/// Draws a text whose middle line is at `at`, upward or not, bold or not.
+pub fn write_text(
     image: &mut RgbImage,
     [x, y]: [f64; 2],
     text: &str,

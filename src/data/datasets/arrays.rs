@@ -11,7 +11,7 @@ use super::split::{Parts, Unsplit, split};
 use crate::data::transforms::Pipeline;
 use crate::data::{
     Batch, DataContext, DataFacts, DataModule, DataModuleKind, Dataset, Field, Loader, Sample, SampleKey, Split,
-    Targets,
+    Targets, record,
 };
 use crate::error::{Error, Result};
 use crate::prelude::*;
@@ -200,6 +200,12 @@ impl DataModule for ArrayModule {
 
     fn facts(&self) -> DataFacts {
         self.facts.clone()
+    }
+
+    fn record(&self, run: &Path) -> Result<()> {
+        record::facts(run, &self.facts)?;
+        let Some((pair, parts)) = &self.loaded else { return Ok(()) };
+        record::parts(run, parts, |index| index.to_string(), &pair.targets, &[], &self.facts.classes)
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Batching {
     pub auto: Option<AutoBatch>,
     /// Worker threads.
     pub num_workers: usize,
-    /// Batches that each worker may be ahead.
+    /// Batches that the workers may be ahead, all together.
     pub prefetch_factor: usize,
     /// How long to wait for a batch.
     pub timeout: Option<Duration>,
@@ -229,7 +229,7 @@ macro_rules! data_module {
             /// Threads that read ahead; 0 reads on the thread that trains.
             #[serde(default)]
             num_workers: usize,
-            /// Batches that each worker may be ahead.
+            /// Batches that the threads may be ahead, all together: they make one batch after the other.
             #[serde(default = "crate::data::datasets::common::prefetch_factor")]
             prefetch_factor: std::num::NonZeroUsize,
             /// Seconds to wait for a batch before giving up; 0 waits for ever.

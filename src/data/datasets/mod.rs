@@ -24,6 +24,8 @@ pub mod table;
 mod template;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod workers;
 
 use crate::registry::Registry;
 

@@ -116,7 +116,7 @@ mod tests {
             (0.25, 0.55, 1.0, 0.289_473_7),
             (0.25, 0.5, 1.2, 0.211_095_5),
             (0.8, 0.45, 0.8, 0.720_813_2),
-            (0.5, 0.6, 1.3, 0.628_808_6),
+            (0.5, 0.6, 1.3, 0.628_807_6),
         ];
         for (x, brightness, contrast, expected) in cases {
             assert!((f64::from(lit(x, brightness, contrast)) - expected).abs() < 1e-6);

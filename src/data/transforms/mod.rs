@@ -27,6 +27,7 @@ mod resample;
 mod resize;
 mod rotate;
 mod warp;
+mod window;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,7 @@ pub use pad::PadMode;
 pub use pipeline::{Pipeline, Transforms};
 pub use policies::{Policy, SubPolicy, policies};
 pub use resample::Interpolation;
+pub use window::Windowed;
 
 use super::rng::Rng;
 use crate::error::Result;

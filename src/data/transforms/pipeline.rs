@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::op::{cast_table, normalized};
-use super::{Canvas, Fixed, Op, Plan, Transform, TransformKind};
+use super::{Canvas, Fixed, Op, Plan, Transform, TransformKind, Windowed};
 use crate::data::SampleKey;
 use crate::data::image::{Picture, Table};
 use crate::data::rng::Rng;
@@ -127,6 +127,38 @@ impl Pipeline {
         let (channels, height, width) = picture.size();
         let plan = self.plan(Canvas { height, width, channels }, &mut Rng::of(key))?;
         plan.ops.iter().try_fold(picture, |picture, op| op.apply(picture))
+    }
+
+    /// The plan for a picture of this size that is yet to be decoded, with the randomness of a sample.
+    ///
+    /// # Errors
+    /// As [`Pipeline::plan`].
+    pub fn windowed(&self, canvas: Canvas, key: SampleKey) -> Result<Windowed> {
+        Ok(Windowed::new(canvas, self.plan(canvas, &mut Rng::of(key))?))
+    }
+
+    /// What black and white bytes are after the transforms, a channel each: floats are shown as pictures by it.
+    pub fn levels(&self, channels: usize) -> Vec<[f32; 2]> {
+        let mut levels = vec![[0.0, 255.0]; channels];
+        for op in self.transforms.iter().filter_map(|transform| transform.fixed()).flatten() {
+            let of = |values: &[f32], channel: usize| values.get(channel).or(values.first()).copied();
+            for (channel, level) in levels.iter_mut().enumerate() {
+                *level = match &op {
+                    Op::ToFloat { scale } => level.map(|value| value * scale),
+                    Op::ToBytes => [0.0, 255.0],
+                    Op::Table(tables) => match tables.get(channel).or(tables.first()) {
+                        Some(table) => [table[0], table[255]],
+                        None => *level,
+                    },
+                    Op::Normalize { mean, std } => {
+                        let (mean, std) = (of(mean, channel).unwrap_or(0.0), of(std, channel).unwrap_or(1.0));
+                        level.map(|value| (value - mean) / std)
+                    }
+                    _ => *level,
+                };
+            }
+        }
+        levels
     }
 
     /// The tables by which an image of this many channels becomes floats, when that is all that the transforms do.

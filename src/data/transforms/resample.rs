@@ -1,13 +1,17 @@
 //! Resizing. Of bytes: Pillow's `Image.resize` (Resample.c), value for value: the filter's support grows with the
 //! reduction (antialiasing), weights in 22-bit fixed point, each pass rounded to bytes. Of floats: torch's.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::geometry;
+use crate::data::decode::Window;
 use crate::data::image::{Image, Planes};
 use crate::error::{Error, Result};
+use crate::native::resample as native;
 
 /// How values between pixels are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -85,44 +89,62 @@ const PRECISION: u32 = 22;
 
 /// For each output position the first input and the weights.
 struct Weights {
-    first: Vec<usize>,
-    count: Vec<usize>,
+    first: Vec<u32>,
+    count: Vec<u32>,
     weights: Vec<i32>,
     stride: usize,
 }
 
 impl Weights {
-    fn new(from: usize, to: usize, (filter, support): Filter) -> Self {
+    /// The weights of the output positions `part` of `to`.
+    fn new(from: usize, to: usize, part: Range<usize>, (filter, support): Filter) -> Self {
         let scale = from as f64 / to as f64;
         let widened = scale.max(1.0);
         let support = support * widened;
         let stride = support.ceil() as usize * 2 + 1;
         let mut this = Weights {
-            first: Vec::with_capacity(to),
-            count: Vec::with_capacity(to),
-            weights: vec![0; stride * to],
+            first: Vec::with_capacity(part.len()),
+            count: Vec::with_capacity(part.len()),
+            weights: vec![0; stride * part.len()],
             stride,
         };
         let mut values = Vec::with_capacity(stride);
-        for i in 0..to {
+        for (place, i) in part.enumerate() {
             let center = (i as f64 + 0.5) * scale;
             let first = (center - support + 0.5).max(0.0) as usize;
             let end = ((center + support + 0.5) as usize).min(from);
             values.clear();
             values.extend((first..end).map(|x| filter((x as f64 - center + 0.5) / widened)));
             let sum: f64 = values.iter().sum();
-            for (weight, value) in this.weights[i * stride..].iter_mut().zip(&values) {
+            for (weight, value) in this.weights[place * stride..].iter_mut().zip(&values) {
                 let value = if sum == 0.0 { *value } else { *value / sum } * f64::from(1 << PRECISION);
                 *weight = (value + 0.5f64.copysign(value)) as i32;
             }
-            this.first.push(first);
-            this.count.push(end - first);
+            this.first.push(first as u32);
+            this.count.push((end - first) as u32);
         }
         this
     }
 
     fn at(&self, i: usize) -> (usize, &[i32]) {
-        (self.first[i], &self.weights[i * self.stride..i * self.stride + self.count[i]])
+        let start = i * self.stride;
+        (self.first[i] as usize, &self.weights[start..start + self.count[i] as usize])
+    }
+
+    /// The inputs that are looked at.
+    fn inputs(&self) -> Range<usize> {
+        let end = self.first.iter().zip(&self.count).map(|(first, count)| first + count).max().unwrap_or(0);
+        self.first.iter().min().copied().unwrap_or(0) as usize..end as usize
+    }
+
+    /// The same for inputs that begin later.
+    fn from(mut self, start: usize) -> Self {
+        self.first.iter_mut().for_each(|first| *first -= start as u32);
+        self
+    }
+
+    fn native(&self) -> native::Weights<'_> {
+        native::Weights { first: &self.first, count: &self.count, weights: &self.weights, stride: self.stride }
     }
 }
 
@@ -132,26 +154,17 @@ fn round(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
-fn resize_rows(image: &Image, width: usize, weights: &Weights) -> Image {
-    let c = image.channels;
+fn resize_rows(image: &Image, weights: &Weights) -> Image {
+    let (c, width) = (image.channels, weights.first.len());
+    if c == 3
+        && let Some(data) = native::rows(&image.data, image.width, image.height, &weights.native())
+    {
+        return Image { width, height: image.height, channels: c, data };
+    }
     let mut out = Image { width, height: image.height, channels: c, data: vec![0; width * image.height * c] };
     for y in 0..image.height {
         let source = image.row(y);
         let target = out.row_mut(y);
-        if c == 3 {
-            let (pixels, _) = source.as_chunks::<3>();
-            for (x, out) in target.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-                let (first, weights) = weights.at(x);
-                let mut sums = [HALF; 3];
-                for (pixel, weight) in pixels[first..].iter().zip(weights) {
-                    sums[0] += i32::from(pixel[0]) * weight;
-                    sums[1] += i32::from(pixel[1]) * weight;
-                    sums[2] += i32::from(pixel[2]) * weight;
-                }
-                *out = sums.map(round);
-            }
-            continue;
-        }
         for x in 0..width {
             let (first, weights) = weights.at(x);
             for channel in 0..c {
@@ -166,8 +179,12 @@ fn resize_rows(image: &Image, width: usize, weights: &Weights) -> Image {
     out
 }
 
-fn resize_columns(image: &Image, height: usize, weights: &Weights) -> Image {
-    let stride = image.width * image.channels;
+fn resize_columns(image: &Image, weights: &Weights) -> Image {
+    let (stride, height) = (image.width * image.channels, weights.first.len());
+    let (width, channels) = (image.width, image.channels);
+    if let Some(data) = native::columns(&image.data, stride, &weights.native()) {
+        return Image { width, height, channels, data };
+    }
     let mut data = Vec::with_capacity(height * stride);
     let mut sums = vec![0i32; stride];
     for y in 0..height {
@@ -180,7 +197,7 @@ fn resize_columns(image: &Image, height: usize, weights: &Weights) -> Image {
         }
         data.extend(sums.iter().map(|sum| round(*sum)));
     }
-    Image { width: image.width, height, channels: image.channels, data }
+    Image { width, height, channels, data }
 }
 
 /// The image in another size.
@@ -188,16 +205,52 @@ pub fn resize(image: &Image, height: usize, width: usize, interpolation: Interpo
     if (height, width) == (image.height, image.width) || image.data.is_empty() {
         return image.clone();
     }
-    let Some(filter) = interpolation.filter() else {
-        return geometry::gather(image, &nearest(image.height, height), &nearest(image.width, width));
-    };
-    let rows = (width != image.width).then(|| Weights::new(image.width, width, filter));
-    let columns = (height != image.height).then(|| Weights::new(image.height, height, filter));
-    match (rows, columns) {
-        (Some(rows), Some(columns)) => resize_columns(&resize_rows(image, width, &rows), height, &columns),
-        (Some(rows), None) => resize_rows(image, width, &rows),
-        (None, Some(columns)) => resize_columns(image, height, &columns),
-        (None, None) => image.clone(),
+    let size = (image.height, image.width);
+    let whole = Window { left: 0, top: 0, width, height };
+    match Part::new(size, (height, width), whole, interpolation) {
+        Some(part) => part.apply(image),
+        None => geometry::gather(image, &nearest(image.height, height), &nearest(image.width, width)),
+    }
+}
+
+/// A rectangle of an image in another size, made from no more of the image than it needs.
+pub struct Part {
+    rows: Option<Weights>,
+    columns: Option<Weights>,
+    source: Window,
+}
+
+impl Part {
+    /// The rectangle `part` of an image that is resized from one size (height, width) to another; `None` for the
+    /// nearest pixels.
+    pub fn new(from: (usize, usize), to: (usize, usize), part: Window, interpolation: Interpolation) -> Option<Self> {
+        let filter = interpolation.filter()?;
+        let side = |from: usize, to: usize, part: Range<usize>| {
+            if from == to {
+                return (None, part);
+            }
+            let weights = Weights::new(from, to, part, filter);
+            let inputs = weights.inputs();
+            (Some(weights.from(inputs.start)), inputs)
+        };
+        let (rows, x) = side(from.1, to.1, part.left..part.left + part.width);
+        let (columns, y) = side(from.0, to.0, part.top..part.top + part.height);
+        Some(Part { rows, columns, source: Window { left: x.start, top: y.start, width: x.len(), height: y.len() } })
+    }
+
+    /// What it needs of the image.
+    pub fn source(&self) -> Window {
+        self.source
+    }
+
+    /// The rectangle, from what it needs of the image.
+    pub fn apply(&self, source: &Image) -> Image {
+        match (&self.rows, &self.columns) {
+            (Some(rows), Some(columns)) => resize_columns(&resize_rows(source, rows), columns),
+            (Some(rows), None) => resize_rows(source, rows),
+            (None, Some(columns)) => resize_columns(source, columns),
+            (None, None) => source.clone(),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Labelled images: the data set of one part, batched straight into the tensors of a batch.
 //!
-//! [`store`] says where images are, [`module`] makes a data module of any source of them.
+//! [`store`] says where images are, [`module`] makes a data module of any source of them, [`sheet`] is a batch of
+//! pictures in the making.
 
 mod disk;
 mod module;
+mod sheet;
 mod store;
 
 use std::path::Path;
@@ -13,12 +15,14 @@ use tch::Tensor;
 
 use crate::data::image::{Picture, Table, write_table};
 use crate::data::transforms::Pipeline;
-use crate::data::{Batch, Dataset, Field, Sample, SampleKey};
+use crate::data::{Assembly, Batch, Dataset, Field, Sample, SampleKey};
 use crate::error::{Error, Result};
 use crate::native::elements;
+use crate::tensor::guard;
 
 pub use disk::DiskCache;
 pub use module::{Given, ImageModule, Records, Source};
+use sheet::Sheet;
 pub use store::{Files, Images, Kept};
 
 /// Images and labels of one part, with its transforms. `input` is `[C, H, W]`; `target` is as the labels' kind says.
@@ -52,10 +56,7 @@ impl ImageDataset {
     }
 
     fn picture(&self, key: SampleKey) -> Result<Picture> {
-        let index = self.at(key);
-        let picture = self.records.images.get(index)?;
-        let name = || format!("image {}", self.records.images.name(index));
-        self.pipeline.run(picture, key).map_err(|error| error.context(name()))
+        self.records.images.through(self.at(key), &self.pipeline, key)
     }
 
     /// The inputs of a batch that lies in memory and only needs its values looked up.
@@ -73,102 +74,32 @@ impl ImageDataset {
         Some((vec![keys.len() as i64, *channels as i64, *height as i64, *width as i64], floats))
     }
 
-    /// The inputs of a batch, each sample written straight into its place. What cannot be read is noted in
-    /// `failed` where that is meant, and ends the work otherwise.
-    fn inputs(&self, keys: &[SampleKey], failed: &mut Vec<(usize, String)>) -> Result<Option<Tensor>> {
-        if let Some((shape, floats)) = self.look_up(keys) {
-            return Ok(Some(elements::from_vec(floats, &shape)?));
+    /// The batch whose pictures are on a sheet. What cannot be read is noted where that is meant, and an error
+    /// otherwise.
+    fn collect(&self, keys: &[SampleKey], sheet: Sheet) -> Result<Batch> {
+        let mut failed = Vec::new();
+        if self.lenient {
+            failed.extend(sheet.failed().map(|(place, error)| (keys[place].index as usize, error)));
         }
-        let mut buffer: Option<Buffer> = None;
-        for key in keys {
-            let picture = match self.picture(*key) {
-                Ok(picture) => picture,
-                Err(error) if self.lenient => {
-                    failed.push((key.index as usize, error.to_string()));
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            match &mut buffer {
-                None => buffer = Some(Buffer::new(&picture, keys.len(), *key)),
-                Some(buffer) if buffer.fits(&picture) => buffer.add(&picture),
-                Some(buffer) => {
-                    let name = |key: SampleKey| self.records.images.name(self.at(key));
-                    let (one, other) = (&buffer.description, describe(&picture));
-                    let (a, b) = (name(buffer.first), name(*key));
-                    let message = format!("image {a} is {one} after the transforms and {b} is {other}");
-                    return Err(
-                        Error::failed(message).help("end with one size, for instance with Resize and CenterCrop")
-                    );
-                }
+        let name = |place: usize| self.records.images.name(self.at(keys[place]));
+        let input = sheet.tensor(self.lenient, name)?;
+        self.labelled(keys, input, failed)
+    }
+
+    /// A batch of these samples, with its inputs (of those that could be read) and what could not be read.
+    fn labelled(&self, keys: &[SampleKey], input: Option<Tensor>, failed: Vec<(usize, String)>) -> Result<Batch> {
+        let mut batch = Batch { failed, ..Batch::default() };
+        let left_out = |index: usize| batch.failed.iter().any(|(failed, _)| *failed == index);
+        batch.indices = keys.iter().map(|key| key.index as usize).filter(|&index| !left_out(index)).collect();
+        if let Some(input) = input {
+            batch.fields.insert("input".into(), Field::Tensor(input));
+            let samples: Vec<usize> = batch.indices.iter().map(|&index| self.indices[index] as usize).collect();
+            if let Some(target) = self.records.targets.batch(&samples)? {
+                batch.fields.insert("target".into(), Field::Tensor(target));
             }
         }
-        buffer.map(Buffer::tensor).transpose()
+        Ok(batch)
     }
-}
-
-/// The inputs of a batch as they are put together.
-struct Buffer {
-    shape: Vec<i64>,
-    size: usize,
-    filled: usize,
-    values: Values,
-    first: SampleKey,
-    description: String,
-}
-
-enum Values {
-    Bytes(Vec<u8>),
-    Floats(Vec<f32>),
-}
-
-impl Buffer {
-    /// Room for `count` pictures like the first one, which is put in.
-    fn new(picture: &Picture, count: usize, first: SampleKey) -> Self {
-        let shape = picture.shape();
-        let size = shape.iter().product::<i64>() as usize;
-        let values = match picture.kind() {
-            tch::Kind::Uint8 => Values::Bytes(vec![0; count * size]),
-            _ => Values::Floats(vec![0.0; count * size]),
-        };
-        let mut buffer = Buffer { shape, size, filled: 0, values, first, description: describe(picture) };
-        buffer.add(picture);
-        buffer
-    }
-
-    fn fits(&self, picture: &Picture) -> bool {
-        picture.shape() == self.shape && (picture.kind() == tch::Kind::Uint8) == matches!(self.values, Values::Bytes(_))
-    }
-
-    fn add(&mut self, picture: &Picture) {
-        let place = self.filled * self.size..(self.filled + 1) * self.size;
-        match &mut self.values {
-            Values::Bytes(bytes) => picture.write_bytes(&mut bytes[place]),
-            Values::Floats(floats) => picture.write_floats(&mut floats[place]),
-        }
-        self.filled += 1;
-    }
-
-    fn tensor(self) -> Result<Tensor> {
-        let mut shape = vec![self.filled as i64];
-        shape.extend(&self.shape);
-        let length = self.filled * self.size;
-        Ok(match self.values {
-            Values::Bytes(mut bytes) => {
-                bytes.truncate(length);
-                elements::from_vec(bytes, &shape)?
-            }
-            Values::Floats(mut floats) => {
-                floats.truncate(length);
-                elements::from_vec(floats, &shape)?
-            }
-        })
-    }
-}
-
-fn describe(picture: &Picture) -> String {
-    let what = if picture.kind() == tch::Kind::Uint8 { "bytes" } else { "floats" };
-    format!("{what} of shape {:?}", picture.shape())
 }
 
 impl Dataset for ImageDataset {
@@ -189,18 +120,17 @@ impl Dataset for ImageDataset {
         if keys.is_empty() {
             return Err(Error::failed("a batch needs at least one sample"));
         }
-        let mut batch = Batch::default();
-        let input = self.inputs(keys, &mut batch.failed)?;
-        let left_out = |index: usize| batch.failed.iter().any(|(failed, _)| *failed == index);
-        batch.indices = keys.iter().map(|key| key.index as usize).filter(|&index| !left_out(index)).collect();
-        if let Some(input) = input {
-            batch.fields.insert("input".into(), Field::Tensor(input));
-            let samples: Vec<usize> = batch.indices.iter().map(|&index| self.indices[index] as usize).collect();
-            if let Some(target) = self.records.targets.batch(&samples)? {
-                batch.fields.insert("target".into(), Field::Tensor(target));
-            }
+        if let Some((shape, floats)) = self.look_up(keys) {
+            return self.labelled(keys, Some(elements::from_vec(floats, &shape)?), Vec::new());
         }
-        Ok(batch)
+        let sheet = Sheet::new(keys.len());
+        keys.iter().enumerate().for_each(|(place, key)| sheet.put(place, self.picture(*key)));
+        self.collect(keys, sheet)
+    }
+
+    fn begin(self: Arc<Self>, keys: &[SampleKey]) -> Option<Box<dyn Assembly>> {
+        let sheet = Sheet::new(keys.len());
+        Some(Box::new(Making { dataset: self, keys: keys.to_vec(), sheet }))
     }
 
     fn in_memory(&self) -> bool {
@@ -226,7 +156,38 @@ impl Dataset for ImageDataset {
         self.records.rows.get(self.indices[index] as usize).cloned().unwrap_or_default()
     }
 
+    fn original(&self, index: usize) -> Result<Option<Picture>> {
+        self.records.images.get(self.indices[index] as usize).map(Some)
+    }
+
+    fn size(&self, index: usize) -> Result<Option<[usize; 2]>> {
+        self.records.images.size(self.indices[index] as usize).map(Some)
+    }
+
+    fn levels(&self, channels: usize) -> Option<Vec<[f32; 2]>> {
+        Some(self.pipeline.levels(channels))
+    }
+
     fn target_words(&self, index: usize) -> String {
         self.records.targets.words(self.indices[index] as usize, &self.records.levels)
+    }
+}
+
+/// A batch of images that several threads make together.
+struct Making {
+    dataset: Arc<ImageDataset>,
+    keys: Vec<SampleKey>,
+    sheet: Sheet,
+}
+
+impl Assembly for Making {
+    fn make(&self, place: usize) {
+        // A bug in a transform must not take the thread with it.
+        self.sheet.put(place, guard(|| self.dataset.picture(self.keys[place])));
+    }
+
+    fn finish(self: Box<Self>) -> Result<Batch> {
+        let Making { dataset, keys, sheet } = *self;
+        dataset.collect(&keys, sheet)
     }
 }

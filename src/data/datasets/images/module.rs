@@ -335,28 +335,13 @@ impl DataModule for ImageModule {
     fn record(&self, run: &Path) -> Result<()> {
         record::facts(run, &self.facts)?;
         let Some(loaded) = &self.loaded else { return Ok(()) };
-        let folder = record::folder(run)?;
-        let (records, parts) = (&loaded.records, &loaded.parts);
-        self.source.record(records, parts, run)?;
-        let all = [(Split::Train, &parts.train), (Split::Val, &parts.val), (Split::Test, &parts.test)];
-        let rows = all.iter().flat_map(|(split, indices)| {
-            indices.iter().map(|&index| {
-                let index = index as usize;
-                [records.id(index), split.name().to_owned(), records.targets.words(index, &records.levels)]
-            })
-        });
-        record::csv(&folder.join("splits.csv"), &["id", "split", "target"], rows)?;
-        if !self.facts.classes.is_empty() {
-            let counts = all.map(|(_, indices)| records.targets.counts(indices, self.facts.classes.len()));
-            let rows = self.facts.classes.iter().enumerate().map(|(class, name)| {
-                let [train, val, test] = [0, 1, 2].map(|part: usize| counts[part][class].to_string());
-                [name.clone(), train, val, test]
-            });
-            record::csv(&folder.join("classes.csv"), &["class", "train", "val", "test"], rows)?;
-        }
+        self.source.record(&loaded.records, &loaded.parts, run)?;
+        let records = &loaded.records;
+        let id = |index: usize| records.id(index);
+        record::parts(run, &loaded.parts, id, &records.targets, &records.levels, &self.facts.classes)?;
         if !loaded.skipped.is_empty() {
             let rows = loaded.skipped.iter().map(|(id, reason)| [id.as_str(), reason.as_str()]);
-            record::csv(&folder.join("skipped.csv"), &["id", "reason"], rows)?;
+            record::csv(&record::folder(run)?.join("skipped.csv"), &["id", "reason"], rows)?;
         }
         Ok(())
     }

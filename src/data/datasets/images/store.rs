@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::disk::DiskCache;
+use crate::data::SampleKey;
 use crate::data::decode::Decode;
 use crate::data::image::{Image, Picture, Planes};
+use crate::data::transforms::{Canvas, Pipeline};
 use crate::error::{Error, Result};
 
 /// Where images are.
@@ -80,6 +82,40 @@ impl Images {
                 Ok(Picture::Bytes(Image::new(*width, *height, *channels, data)?))
             }
             Images::Files(files) => files.get(index),
+        }
+    }
+
+    /// An image seen through transforms. Of a JPEG file no more is decoded than the transforms look at.
+    ///
+    /// # Errors
+    /// When its file cannot be read, or the transforms cannot act on it; the message names it.
+    pub fn through(&self, index: usize, pipeline: &Pipeline, key: SampleKey) -> Result<Picture> {
+        let named = |error: Error| error.context(format!("image {}", self.name(index)));
+        if let Images::Files(Files { kept: Kept::Nothing, bands: None, parts, paths, .. }) = self
+            && let [decode] = parts.as_slice()
+        {
+            let path = &paths[index];
+            let unread = |error: Error| error.context(format!("cannot read {}", path.display()));
+            let bytes = std::fs::read(path).map_err(|error| Error::io("read", path, error))?;
+            if let Some(file) = decode.open(&bytes).map_err(unread)? {
+                let canvas = Canvas { height: file.height, width: file.width, channels: file.channels() };
+                let plan = pipeline.windowed(canvas, key).map_err(named)?;
+                let image = file.window(plan.window).map_err(unread)?;
+                return plan.finish(image).map_err(named);
+            }
+            return pipeline.run(decode.content(&bytes).map_err(unread)?, key).map_err(named);
+        }
+        pipeline.run(self.get(index)?, key).map_err(named)
+    }
+
+    /// The width and height of an image, without decoding it.
+    ///
+    /// # Errors
+    /// When its file cannot be read; the message names it.
+    pub fn size(&self, index: usize) -> Result<[usize; 2]> {
+        match self {
+            Images::Memory { width, height, .. } => Ok([*width, *height]),
+            Images::Files(files) => files.parts[0].size(files.path(index)),
         }
     }
 
