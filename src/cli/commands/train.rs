@@ -11,7 +11,7 @@ use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::plan::layout;
 use crate::registry::Registry;
-use crate::run::Results;
+use crate::run::{Results, start_logging};
 use crate::train::{Signal, Status};
 
 /// Exit code of a run that the user interrupted, as shells know it: 128 + SIGINT.
@@ -19,6 +19,8 @@ pub const INTERRUPTED: i32 = 130;
 
 /// Runs the command; gives the exit code.
 pub fn train(composed: &Composed, registry: &Registry) -> Result<i32> {
+    // What is said of a config while it is put into its shape is heard.
+    start_logging(None)?;
     if layout::asks_to_predict(&composed.resolve(&composed.run_dir()?)?) {
         return test_table::predict(composed, registry);
     }
