@@ -244,10 +244,13 @@ mod tests {
             let table = &all["fine_tune"][key];
             for step in 0..steps {
                 let (head, body, momentum) = tune.values(phase, step as f64 / steps as f64);
-                for (group, rate) in [("head", head), ("body", body)] {
-                    let expected = &table[group][step];
-                    assert!((rate - expected[0].as_f64().unwrap()).abs() < 2e-9, "{key} {group} {step}: {rate}");
-                    assert!((momentum - expected[1].as_f64().unwrap()).abs() < 2e-9, "{key} {step}: {momentum}");
+                let expected = &table["head"][step];
+                for (what, is, expected) in [
+                    ("head", head, &expected[0]),
+                    ("momentum", momentum, &expected[1]),
+                    ("body", body, &table["body"][step]),
+                ] {
+                    assert!((is - expected.as_f64().unwrap()).abs() < 2e-9, "{key} {what} {step}: {is}");
                 }
             }
         }

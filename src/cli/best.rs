@@ -49,6 +49,13 @@ pub fn find(folder: &Path) -> Result<Best> {
     }
 }
 
+/// Whether the sweep's jobs are `runner objective`, whose metric has one name.
+fn computes(folder: &Path) -> bool {
+    let definition = std::fs::read(folder.join(".sweep/sweep.json")).ok();
+    let definition: Option<serde_json::Value> = definition.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    definition.is_some_and(|definition| definition["free"][0] == "objective")
+}
+
 /// What the sweep in `folder` is after, as its `multirun.yaml` says.
 pub fn aims_of(folder: &Path) -> Result<Vec<Aim>> {
     let path = folder.join("multirun.yaml");
@@ -62,7 +69,7 @@ pub fn aims_of(folder: &Path) -> Result<Vec<Aim>> {
         }
     };
     let mut metrics = texts("optimized_metric");
-    if metrics.is_empty() && texts("hydra.job.name") == ["objective"] {
+    if metrics.is_empty() && computes(folder) {
         metrics.push("objective".to_owned());
     }
     let mut directions = texts("hydra.sweeper.direction");

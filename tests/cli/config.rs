@@ -22,7 +22,7 @@ fn printing_a_config_creates_nothing() {
 fn help_names_commands_groups_and_options() {
     let place = Place::new();
     let help = place.ok("--help").out;
-    for text in ["runner train", "runner predict", "data: cifar10, digits", "max_epochs: 20"] {
+    for text in ["runner train", "runner predict", "data: arrays, cifar10", "max_epochs: 20"] {
         assert!(help.contains(text), "{text}\n{help}");
     }
     assert!(place.ok("--hydra-help").out.contains("--multirun"));

@@ -264,8 +264,8 @@ fn killed_and_resumed_every_logger_has_every_point_once() {
     // The test comes with the resumed run: what it draws is logged too.
     place.ok(&format!("resume {} test=true", run.display()));
     let read = python::json_of(STEPS, &[&run.display().to_string()]).unwrap();
-    // The rate of a batch is told before its step: with the step just taken.
-    let once: Vec<u64> = std::iter::once(0).chain(0..179).collect();
+    // The rate of a batch is told before its step: with the step to come.
+    let once: Vec<u64> = (0..180).collect();
     assert_eq!(read["rate"], json!([once, once, once, once]));
     let validated: Vec<u64> = (1..=9).map(|n| n * 20 - 1).collect();
     assert_eq!(read["val"], json!([validated, validated, validated, validated]));

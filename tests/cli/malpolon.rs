@@ -106,7 +106,7 @@ fn its_own_config_composes_and_trains() {
     for text in ["lr: 0.01", "nesterov: true", "pretrained: false", "in_chans: null", "num_outputs: 10"] {
         assert!(shown.contains(text), "{text} in {shown}");
     }
-    place.ok(&format!("{line} trainer.fast_dev_run=false trainer.limit_train_batches=1"));
+    place.ok(&format!("{line} +trainer.fast_dev_run=false +trainer.limit_train_batches=1"));
     let runs = crate::runner::folders(&place.path().join("outputs/mine"));
     assert_eq!(runs.len(), 1, "the job's name decides the folder");
     for name in ["last.ckpt", "metrics.csv", "hparams.yaml", "tensorboard_logs", "runner.log"] {

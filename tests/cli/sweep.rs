@@ -17,7 +17,8 @@ fn the_cartesian_product_runs_and_ends_with_a_table() {
     let sweeps = folders(&place.path().join("outputs/train/multirun"));
     let sweep = &folders(&sweeps[0])[0];
     let names: Vec<_> = folders(sweep).iter().map(|run| run.file_name().unwrap().to_owned()).collect();
-    assert_eq!(names, ["0", "1", "2", "3"]);
+    // Beside the jobs what the sweep needs to go on.
+    assert_eq!(names, [".sweep", "0", "1", "2", "3"]);
     for (job, (lr, seed)) in [("0.001", 1), ("0.001", 2), ("0.01", 1), ("0.01", 2)].iter().enumerate() {
         let run = sweep.join(job.to_string());
         assert_eq!(json(&run.join("results.json"))["status"], "finished");
@@ -89,7 +90,7 @@ pub const COMPUTE: &str = "objective +objective=\"${eval:'${data.batch_size}*${s
 fn jobs_run_side_by_side_and_the_journal_is_for_optuna_too() {
     let place = Place::new();
     let call = place.ok(&format!("-m {COMPUTE} hydra/launcher=local hydra.launcher.n_jobs=2 seed=range(1,6)"));
-    let sweep = only_sweep(&place, "objective");
+    let sweep = only_sweep(&place, "train");
     assert_eq!(table(&sweep).len(), 6, "{}", call.out);
     let values: Vec<String> = table(&sweep)[1..].iter().map(|row| row[4].clone()).collect();
     let batch: f64 = values[0].parse().unwrap();
@@ -220,7 +221,7 @@ fn a_pipeline_tunes_trains_and_tests_and_does_nothing_twice() {
 fn ctrl_c_saves_the_jobs_and_two_resumes_at_once_are_refused() {
     let line = |dir: &str| {
         format!(
-            "-m train hydra/launcher=local hydra.launcher.n_jobs=2 seed=1,2 hydra.sweep.dir={dir} {SMALL} trainer.max_epochs=30"
+            "-m train hydra/launcher=local hydra.launcher.n_jobs=2 seed=1,2 hydra.sweep.dir={dir} {SMALL} trainer.max_epochs=300"
         )
     };
     let place = Place::new();

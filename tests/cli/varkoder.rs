@@ -140,7 +140,7 @@ fn wrong_values_are_named() {
     failed(run("data.root=empty"), "empty");
     place.write("table.csv", "sample,label\nS00,a\n");
     failed(run("data.label_table=table.csv"), "labels");
-    failed(run("data.val_ids=S00,S02,S04,S06,S08,S10"), "family:Acanthaceae");
+    failed(run("data.val_ids=[S00,S02,S04,S06,S08,S10]"), "family:Acanthaceae");
     std::fs::copy(
         place.path().join("pictures/S00@00000500K+varKode+k5.png"),
         place.path().join("pictures/odd name.png"),

@@ -227,7 +227,12 @@ impl Pipeline<'_> {
     /// Everything that a run depends on: its config without the time, the data's files, what came before.
     fn inputs(&self, stage: &str, request: &Request, upstream: &str) -> Result<String> {
         let composed = request.compose()?;
-        let config = emit::to_yaml(composed.job());
+        // What is said of the other stages is nothing to this one; its own overrides are in the config already.
+        let mut job = composed.job().clone();
+        if let Some(map) = job.as_map_mut() {
+            map.retain(|key, _| key.as_str() != Some("pipeline"));
+        }
+        let config = emit::to_yaml(&job);
         Ok(digest(&[stage, upstream, &config, &data_state(composed.config().value("data")?)]))
     }
 

@@ -112,7 +112,9 @@ fn open_up(schema: &mut Value) {
 /// Replaces slots, however deep, by references to their kind.
 fn slots(schema: &mut Value) {
     if let Some(kind) = schema.get("x-kind").and_then(Value::as_str) {
-        *schema = json!({ "$ref": format!("#/$defs/{}", definition(kind)) });
+        let component = json!({ "$ref": format!("#/$defs/{}", definition(kind)) });
+        let or_nothing = schema["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
+        *schema = if or_nothing { json!({ "anyOf": [component, { "type": "null" }] }) } else { component };
         return;
     }
     match schema {

@@ -115,7 +115,9 @@ impl Batches {
                 return Ok(None);
             }
             Err(error) => {
-                return Err(Error::io("read", &path, error).help("set data.missing_files to skip to go on without it"));
+                // A fault of the request: the folder is not whole, which is known before anything starts.
+                return Err(Error::request(format!("cannot read {}: {error}", path.display()))
+                    .help("set data.missing_files to skip to go on without it"));
             }
         };
         if self.integrity && !self.binary {

@@ -50,8 +50,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// The thread.
 pub struct Sending {
-    news: Sender<()>,
-    thread: JoinHandle<bool>,
+    news: Option<Sender<()>>,
+    thread: Option<JoinHandle<bool>>,
 }
 
 impl Sending {
@@ -62,18 +62,32 @@ impl Sending {
         let (news, heard) = channel();
         let run = move || Worker::new(folder, wanted).run(&heard);
         let thread = std::thread::Builder::new().name("mlflow".into()).spawn(run);
-        Ok(Sending { news, thread: thread.map_err(|error| Error::failed(format!("cannot start a thread: {error}")))? })
+        let thread = thread.map_err(|error| Error::failed(format!("cannot start a thread: {error}")))?;
+        Ok(Sending { news: Some(news), thread: Some(thread) })
     }
 
     /// Says that there is something in the outbox.
     pub fn wake(&self) {
-        let _ = self.news.send(());
+        if let Some(news) = &self.news {
+            let _ = news.send(());
+        }
     }
 
     /// Waits until the server has everything, or is away for too long. Gives whether it has everything.
-    pub fn finish(self) -> bool {
-        drop(self.news);
-        self.thread.join().unwrap_or(false)
+    pub fn finish(mut self) -> bool {
+        self.settle()
+    }
+
+    fn settle(&mut self) -> bool {
+        drop(self.news.take());
+        self.thread.take().is_some_and(|thread| thread.join().unwrap_or(false))
+    }
+}
+
+/// Two threads that tell the same outbox would make two runs of it.
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

@@ -21,7 +21,7 @@ pub struct SamplerKind;
 
 impl Kind for SamplerKind {
     type Built = SamplerPlan;
-    const NAME: &'static str = "sampler";
+    const NAME: &'static str = "search sampler";
     // Hydra's Optuna sweeper writes GridSampler as a partial.
     const PARTIAL: bool = true;
 }
