@@ -221,7 +221,7 @@ fn a_pipeline_tunes_trains_and_tests_and_does_nothing_twice() {
 fn ctrl_c_saves_the_jobs_and_two_resumes_at_once_are_refused() {
     let line = |dir: &str| {
         format!(
-            "-m train hydra/launcher=local hydra.launcher.n_jobs=2 seed=1,2 hydra.sweep.dir={dir} {SMALL} trainer.max_epochs=300"
+            "-m train hydra/launcher=local hydra.launcher.n_jobs=2 seed=1,2 hydra.sweep.dir={dir} {SMALL} trainer.max_epochs=2000"
         )
     };
     let place = Place::new();

@@ -89,6 +89,15 @@ pub fn pipeline(request: &Request, registry: &Registry) -> Result<i32> {
     Pipeline { request, registry, dir, interrupts: Interrupts::listen()? }.run(&settings)
 }
 
+/// The config as a stage sees it: what is said of other stages is nothing to it, and its own overrides are in already.
+fn of_stage(job: &Node) -> String {
+    let mut job = job.clone();
+    if let Some(map) = job.as_map_mut() {
+        map.retain(|key, _| key.as_str() != Some("pipeline"));
+    }
+    emit::to_yaml(&job)
+}
+
 impl Pipeline<'_> {
     fn run(&self, settings: &Settings) -> Result<i32> {
         let mut found = Vec::new();
@@ -142,7 +151,7 @@ impl Pipeline<'_> {
         let parent = request.parent()?;
         let jobs = parent.sweep_arguments()?;
         let sweeper = parent.value("hydra.sweeper")?.map(|node| emit::to_yaml(&node)).unwrap_or_default();
-        let config = emit::to_yaml(&parent.job);
+        let config = of_stage(&parent.job);
         let inputs =
             digest(&["tune", upstream, &config, &sweeper, &jobs.join("\n"), &data_state(parent.value("data")?)]);
         let before =
@@ -227,12 +236,7 @@ impl Pipeline<'_> {
     /// Everything that a run depends on: its config without the time, the data's files, what came before.
     fn inputs(&self, stage: &str, request: &Request, upstream: &str) -> Result<String> {
         let composed = request.compose()?;
-        // What is said of the other stages is nothing to this one; its own overrides are in the config already.
-        let mut job = composed.job().clone();
-        if let Some(map) = job.as_map_mut() {
-            map.retain(|key, _| key.as_str() != Some("pipeline"));
-        }
-        let config = emit::to_yaml(&job);
+        let config = of_stage(composed.job());
         Ok(digest(&[stage, upstream, &config, &data_state(composed.config().value("data")?)]))
     }
 
