@@ -149,7 +149,9 @@ impl Pipeline<'_> {
     fn tune(&self, stage: &Stage, upstream: &str) -> Result<Result<(Vec<String>, String), i32>> {
         let request = self.request_of(Command::Train, &stage.overrides, &[], true)?;
         let parent = request.parent()?;
-        let jobs = parent.sweep_arguments()?;
+        let mut jobs = parent.sweep_arguments()?;
+        // As in the config: the other stages are none of its business.
+        jobs.retain(|text| !text.trim_start_matches('+').starts_with("pipeline."));
         let sweeper = parent.value("hydra.sweeper")?.map(|node| emit::to_yaml(&node)).unwrap_or_default();
         let config = of_stage(&parent.job);
         let inputs =
