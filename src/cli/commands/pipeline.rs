@@ -223,7 +223,8 @@ impl Pipeline<'_> {
 
     /// The request of a stage: the pipeline's own, with the stage's overrides and what the search found.
     fn request_of(&self, command: Command, stage: &[String], found: &[String], multirun: bool) -> Result<Request> {
-        let overrides: Vec<String> = self.request.overrides.iter().chain(stage).chain(found).cloned().collect();
+        // What a search found has the typed overrides in it: a stage's own come after both.
+        let overrides: Vec<String> = self.request.overrides.iter().chain(found).chain(stage).cloned().collect();
         let config_name = Some(self.request.config_name().to_owned());
         let args = Args {
             free: free(command, &overrides),
