@@ -260,7 +260,8 @@ fn log_of(place: &Place, run: &str) -> String {
 fn one_question_and_weights_of_another_training() {
     let place = Place::new();
     pictures::folders(&place.path().join("pictures"), 32, &[("no", 16), ("yes", 16)]);
-    let data = format!("train experiment=malpolon_cifar10 data=image_folder data.root=pictures {TO_TENSOR} ~optim.metrics");
+    let data =
+        format!("train experiment=malpolon_cifar10 data=image_folder data.root=pictures {TO_TENSOR} ~optim.metrics");
     let binary = format!(
         "{data} task.task=classification_binary model.modifiers.change_last_layer.num_outputs=1 \
          +optim.metrics={{binary_accuracy:{{kwargs:{{}}}}}} +optim.loss_kwargs.pos_weight=2.0"

@@ -113,8 +113,9 @@ fn write(run: &mut Run, folder: &Path, asked: &Asked, metrics: &[String]) -> Res
 
 /// The places of longitude and latitude among a data set's further columns, where it has both.
 fn coordinates(dataset: &dyn Dataset) -> Option<[usize; 2]> {
-    let find =
-        |names: [&str; 2]| dataset.columns().iter().position(|column| names.iter().any(|n| n.eq_ignore_ascii_case(column)));
+    let find = |names: [&str; 2]| {
+        dataset.columns().iter().position(|column| names.iter().any(|n| n.eq_ignore_ascii_case(column)))
+    };
     Some([find(["lon", "longitude"])?, find(["lat", "latitude"])?])
 }
 

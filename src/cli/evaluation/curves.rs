@@ -9,8 +9,7 @@ use crate::report::{History, Line, plots};
 /// Where the pictures go, below a run's folder.
 const FOLDER: &str = "curves";
 /// The colors of lines, told apart by people with any color vision (Okabe and Ito, 2008).
-const LINES: [Color; 6] =
-    [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [213, 94, 0]];
+const LINES: [Color; 6] = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [213, 94, 0]];
 const PALE: Color = [234, 236, 239];
 const MIDDLE_GRAY: Color = [120, 124, 130];
 
@@ -137,7 +136,10 @@ mod tests {
     #[test]
     fn ticks_are_round() {
         let axis = Axis::over([0.13, 0.87].into_iter()).unwrap();
-        assert_eq!(axis.ticks().map(|tick| axis.label(tick)).collect::<Vec<_>>(), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(
+            axis.ticks().map(|tick| axis.label(tick)).collect::<Vec<_>>(),
+            ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+        );
         let axis = Axis::over([3.0, 3.0].into_iter()).unwrap();
         assert!(axis.from < 3.0 && axis.to > 3.0 && axis.share(3.0) > 0.2 && axis.share(3.0) < 0.8, "{axis:?}");
         let axis = Axis::over([1e-8, 4e-8].into_iter()).unwrap();

@@ -10,7 +10,7 @@ use crate::nn::args::{Count, Padding, yes};
 use crate::nn::init;
 use crate::nn::layers::{BatchNorm, BatchNormOptions, Conv2d, ConvOptions, Dropout, Linear, Pool, PoolKind};
 use crate::nn::{Module, Path, net, trace, weights};
-use crate::registry::{Component, Fraction, Ignored, Registry};
+use crate::registry::{Fraction, Ignored, Registry};
 
 /// A convolution of a branch: its name, its output channels, its window.
 type Step = (&'static str, i64, [i64; 2]);
@@ -74,9 +74,7 @@ impl Module for Mixed {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let mut parts: Vec<Tensor> = self.branches.iter().map(|branch| branch.forward(input, train)).collect();
         parts.push(match &self.pooled {
-            Some(conv) => {
-                conv.forward(&input.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None::<i64>), train)
-            }
+            Some(conv) => conv.forward(&input.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None::<i64>), train),
             None => input.max_pool2d([3, 3], [2, 2], [0, 0], [1, 1], false),
         });
         let output = Tensor::cat(&parts, 1);
@@ -150,9 +148,8 @@ fn block_a(path: &Path, name: &str, inputs: i64, pooled: i64) -> Result<(Mixed, 
 }
 
 fn block_b(path: &Path, name: &str, inputs: i64) -> Result<(Mixed, i64)> {
-    let built = MixedBuilder::new(path, name, "InceptionB", inputs)
-        .branch(&[("branch3x3", 384, [3, 3])], &[], true)?
-        .branch(
+    let built =
+        MixedBuilder::new(path, name, "InceptionB", inputs).branch(&[("branch3x3", 384, [3, 3])], &[], true)?.branch(
             &[("branch3x3dbl_1", 64, [1, 1]), ("branch3x3dbl_2", 96, [3, 3]), ("branch3x3dbl_3", 96, [3, 3])],
             &[],
             true,
