@@ -328,7 +328,8 @@ fn its_tuning_sets_the_batch_size_and_the_rate() {
     let of = |key: &str| -> Vec<f64> {
         config.lines().filter_map(|line| line.trim().strip_prefix(key)?.parse().ok()).collect()
     };
-    assert!(of("batch_size: ") == [8.0] && of("lr: ") == [rate], "{rate} in {config}");
+    // In its place, and noted at the end.
+    assert!(of("batch_size: ") == [8.0; 2] && of("lr: ") == [rate; 2], "{rate} in {config}");
     let sizes = std::fs::read_to_string(run.join("batch_size.csv")).unwrap();
     assert_eq!(sizes, "batch_size,fits\n2,true\n4,true\n8,true\n");
 }
