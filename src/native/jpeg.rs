@@ -177,7 +177,7 @@ mod tests {
                     for own_codes in [false, true] {
                         let bytes = file(side, noise, quality, sampling, own_codes);
                         let library = mozjpeg::Decompress::new_mem(&bytes).unwrap();
-                        let expected: Vec<u8> = library.rgb().unwrap().read_scanlines_flat().unwrap();
+                        let expected: Vec<u8> = library.rgb().unwrap().read_scanlines().unwrap();
                         let pixels = whole(&bytes).unwrap();
                         assert!(
                             pixels == expected,
