@@ -132,11 +132,11 @@ struct TpeSampler {
     /// Whether the ends of a range count as neighbours of the outermost trials.
     #[serde(default)]
     consider_endpoints: bool,
-    /// How many trials are drawn at random before it learns.
+    /// How many trials are spread evenly before it learns.
     #[serde(default = "ten")]
     n_startup_trials: usize,
-    /// How many points are drawn to choose from.
-    #[serde(default = "twenty_four")]
+    /// How many points are drawn to choose from; four times Optuna's 24 when not given, for it finds better ones.
+    #[serde(default = "candidates")]
     n_ei_candidates: usize,
     /// Whether parameters are estimated together; when not given, with one objective and not with several.
     #[serde(default)]
@@ -173,6 +173,10 @@ pub(super) fn yes() -> bool {
 
 pub(super) fn ten() -> usize {
     10
+}
+
+fn candidates() -> usize {
+    Tpe::CANDIDATES
 }
 
 pub(super) fn twenty_four() -> usize {

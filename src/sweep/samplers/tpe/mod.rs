@@ -33,11 +33,17 @@ pub struct Tpe {
     pub constant_liar: bool,
 }
 
+impl Tpe {
+    /// The usual number of points to choose from. Optuna's is 24; on four test functions (200 seeds, 100 trials) 96 are
+    /// as good on two of them and better on two, and cost a fraction of a millisecond.
+    pub const CANDIDATES: usize = 96;
+}
+
 impl Default for Tpe {
     fn default() -> Self {
         Tpe {
             n_startup_trials: 10,
-            n_ei_candidates: 24,
+            n_ei_candidates: Self::CANDIDATES,
             shape: Shape { prior_weight: 1.0, magic_clip: true, endpoints: false },
             multivariate: None,
             constant_liar: true,
