@@ -232,7 +232,7 @@ fn own_weights_only(mut slot: Slot<TaskKind>) -> Slot<TaskKind> {
     fn clear(node: &mut Node) {
         match &mut node.value {
             Value::Map(map) => {
-                for key in ["weights", "pretrained", "checkpoint_path"] {
+                for key in ["weights", "pretrained", "checkpoint_path", "continue_from"] {
                     let names_weights = |node: &Node| matches!(node.value, Value::Str(_) | Value::Bool(_));
                     if map.get(key).is_some_and(names_weights) {
                         map.shift_remove(key);

@@ -267,7 +267,7 @@ impl Run {
         }
         self.results.epochs = self.trainer.progress.epoch;
         self.results.steps = self.trainer.progress.global_step;
-        self.results.duration_s = self.started.elapsed().as_secs_f64();
+        self.results.measure(self.started);
         self.results.write(&self.dir)?;
         self.events.record(name, json!({ "reason": self.results.reason }));
         if !self.trainer.args.is_fast_dev_run()
