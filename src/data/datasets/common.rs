@@ -253,7 +253,7 @@ macro_rules! data_module {
             /// The seed of the split, so that runs with other seeds have the same parts.
             #[serde(default = "crate::data::datasets::common::split_seed")]
             split_seed: u64,
-            /// Whether each part gets every class in proportion.
+            /// Whether each part gets every class in proportion; a class of one sample is learned from.
             #[serde(default = "crate::data::datasets::common::yes")]
             stratify: bool,
             /// Cross-validation: the number of folds that training and validation samples are cut into.
