@@ -62,8 +62,8 @@ fn odd_pictures_are_read_and_broken_ones_named() {
     );
     image::RgbImage::from_pixel(1, 1, image::Rgb([9, 9, 9])).save(place.path().join("set/b/9.png")).unwrap();
     let line = resized("set");
-    let call = place.ok(&format!("data {line} --out seen"));
-    assert!(call.out.contains("input  3x16x16") && call.out.contains("smallest    1x1"), "{}", call.out);
+    let call = place.ok(&format!("data {line} data.train_val_test_split=[1.0,0.0,0.0] --out seen"));
+    assert!(call.out.contains("floats of shape [3, 16, 16]") && call.out.contains("smallest    1x1"), "{}", call.out);
 
     // Now some that nothing can be made of: all of them are found at once where that is asked for.
     let jpeg = std::fs::read(picture("420.jpg")).unwrap();

@@ -31,7 +31,7 @@ fn moths_are_made_up_and_read() {
         "data experiment=moths data.root=all data.hierarchy.path=made/family.csv data.min_samples=6 \
          data.test_fraction=0.2 data.batch_size=8 data.num_workers=0 samples=4 --out seen",
     );
-    assert!(call.out.contains("input  3x224x224"), "{}", call.out);
+    assert!(call.out.contains("floats of shape [3, 224, 224]"), "{}", call.out);
     // Five pictures are too few, and one species is in no table: both are `Other`.
     let classes = std::fs::read_to_string(place.path().join("seen/data/classes.csv")).unwrap();
     let names: Vec<&str> = classes.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
@@ -67,7 +67,7 @@ fn pictures_of_kmers_are_made_up_and_read() {
         "data experiment=varkoder data.root=made/pictures model.net.architecture=fiannaca2018 \
          model.net.random_weights=true samples=4 --out seen",
     );
-    assert!(call.out.contains("input  3x91x91") && call.out.contains("low_quality:True"), "{}", call.out);
+    assert!(call.out.contains("floats of shape [3, 91, 91]") && call.out.contains("low_quality:True"), "{}", call.out);
     let rows = std::fs::read_to_string(place.path().join("seen/input_data.csv")).unwrap();
     assert_eq!(rows.lines().filter(|row| row.contains(",True,")).count(), 6, "{rows}");
 }

@@ -17,6 +17,7 @@ use crate::data::{DataFacts, DataModuleKind, LabelKind, Loader};
 use crate::error::{Error, Result};
 use crate::nn::{DataShape, Dims};
 use crate::registry::{Build, Kind, KindInfo, Registry, Slot};
+use crate::run::start_logging;
 use crate::tensor::guard;
 use crate::train::{Rows, Task, TaskKind, TrainerKind};
 
@@ -75,6 +76,7 @@ impl Options {
 /// # Errors
 /// When the checkpoint does not say how it was made, or no file can be read.
 pub fn infer(request: &Request, registry: &Registry) -> Result<i32> {
+    start_logging(None)?;
     let options = Options::of(request)?;
     let checkpoint = checkpoints::find(&request.words[0])?;
     let (files, root) = gather(&request.words[1..])?;
