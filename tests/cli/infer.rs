@@ -47,7 +47,10 @@ fn a_folder_of_a_run_is_all_that_is_needed() {
         let probability: f64 = cells[2].parse().unwrap();
         assert!((row["p_ant"].as_f64().unwrap() - probability).abs() < 1e-5, "{line} {row}");
     }
-    assert_eq!((two[0]["path"].as_str(), two[0]["class"].as_str()), (Some("new/deep/3.png"), rows[3]["prediction"].as_str()));
+    assert_eq!(
+        (two[0]["path"].as_str(), two[0]["class"].as_str()),
+        (Some("new/deep/3.png"), rows[3]["prediction"].as_str())
+    );
 
     for (line, part) in [
         ("infer run nowhere.png", "there is no file nowhere.png"),

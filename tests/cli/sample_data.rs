@@ -27,10 +27,8 @@ fn moths_are_made_up_and_read() {
             assert!((found / expected - 1.0).abs() < 0.05, "{name} {channel}: {found}");
         }
     }
-    let call = place.ok(
-        "data experiment=moths data.root=all data.hierarchy.path=made/family.csv data.min_samples=6 \
-         data.test_fraction=0.2 data.batch_size=8 data.num_workers=0 samples=4 --out seen",
-    );
+    let call = place.ok("data experiment=moths data.root=all data.hierarchy.path=made/family.csv data.min_samples=6 \
+         data.test_fraction=0.2 data.batch_size=8 data.num_workers=0 samples=4 --out seen");
     assert!(call.out.contains("floats of shape [3, 224, 224]"), "{}", call.out);
     // Five pictures are too few, and one species is in no table: both are `Other`.
     let classes = std::fs::read_to_string(place.path().join("seen/data/classes.csv")).unwrap();
@@ -63,10 +61,8 @@ fn pictures_of_kmers_are_made_up_and_read() {
     pixels.pixels().for_each(|pixel| counts[usize::from(pixel.0[0])] += 1);
     assert_eq!((pixels.dimensions(), counts[0]), ((91, 91), 32 + 91 * 91 - 8192));
     assert!(counts[1..].iter().all(|count| *count == 32));
-    let call = place.ok(
-        "data experiment=varkoder data.root=made/pictures model.net.architecture=fiannaca2018 \
-         model.net.random_weights=true samples=4 --out seen",
-    );
+    let call = place.ok("data experiment=varkoder data.root=made/pictures model.net.architecture=fiannaca2018 \
+         model.net.random_weights=true samples=4 --out seen");
     assert!(call.out.contains("floats of shape [3, 91, 91]") && call.out.contains("low_quality:True"), "{}", call.out);
     let rows = std::fs::read_to_string(place.path().join("seen/input_data.csv")).unwrap();
     assert_eq!(rows.lines().filter(|row| row.contains(",True,")).count(), 6, "{rows}");

@@ -78,8 +78,12 @@ fn a_model_goes_on_with_other_labels() {
     assert_eq!(header[12..], ["family:Acanthaceae", "family:Betulaceae", "kingdom:Plantae"]);
     assert_eq!((rows.len(), rows[0][10].as_str()), (24, "0.5"));
     for row in &rows {
-        let labels: Vec<&str> =
-            header[12..].iter().zip(&row[12..]).filter(|(_, p)| p.parse::<f64>().unwrap() >= 0.5).map(|(l, _)| l.as_str()).collect();
+        let labels: Vec<&str> = header[12..]
+            .iter()
+            .zip(&row[12..])
+            .filter(|(_, p)| p.parse::<f64>().unwrap() >= 0.5)
+            .map(|(l, _)| l.as_str())
+            .collect();
         assert_eq!(row[11], labels.join(";"));
     }
 
@@ -97,8 +101,10 @@ fn a_model_goes_on_with_other_labels() {
 #[test]
 fn weights_of_a_file_are_normalized_for_and_drawn_ones_are_not() {
     let place = place();
-    let line = format!("{QUICK} model.net.architecture=resnet18 callbacks.fine_tune.epochs=0 \
-                        callbacks.fine_tune.freeze_epochs=1");
+    let line = format!(
+        "{QUICK} model.net.architecture=resnet18 callbacks.fine_tune.epochs=0 \
+                        callbacks.fine_tune.freeze_epochs=1"
+    );
     place.ok(&format!("{line} model.net.random_weights=true hydra.run.dir=drawn"));
     let drawn = open(&place, "drawn");
     let mean = |file: &TensorFile| Vec::<f32>::try_from(file.tensor("net.normalize.mean").unwrap()).unwrap();

@@ -88,8 +88,7 @@ fn wrong_order_says_what_to_do() {
 #[test]
 fn floats_are_normalized_as_bytes_are() {
     let to_tensor = serde_json::json!({ "_target_": "torchvision.transforms.ToTensor" });
-    let normalize =
-        serde_json::json!({ "_target_": "torchvision.transforms.Normalize", "mean": [0.4, 0.5, 0.6], "std": 0.25 });
+    let normalize = serde_json::json!({ "_target_": "torchvision.transforms.Normalize", "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3] });
     let bytes = ramp(5, 4);
     let pixels = bytes.width * bytes.height;
     let data = (0..bytes.channels)

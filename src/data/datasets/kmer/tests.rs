@@ -1,6 +1,6 @@
 use super::*;
-use crate::data::{SampleKey, Split};
 use crate::data::datasets::testing::{gray, module, problem, sizes};
+use crate::data::{SampleKey, Split};
 
 fn samples(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/varkoder").join(name);
@@ -35,10 +35,7 @@ fn labels_in_the_files() {
     let rows: Vec<Vec<String>> = (0..9).map(|i| loader.dataset.row(i)).collect();
     let flags =
         |name: &str| rows.iter().filter(|row| row[0].contains(name)).map(|row| row[4].clone()).collect::<Vec<_>>();
-    assert_eq!(
-        (flags("Amanitaceae"), flags("Mycoplasma")),
-        (vec!["False".to_owned(); 3], vec!["True".to_owned(); 3])
-    );
+    assert_eq!((flags("Amanitaceae"), flags("Mycoplasma")), (vec!["False".to_owned(); 3], vec!["True".to_owned(); 3]));
     let flagged = module(&text(&root, &format!("{args}low_quality_label: true\n"))).unwrap();
     let loader = flagged.loader(Split::Train).unwrap().unwrap();
     let marked = (0..9).filter(|&i| loader.dataset.target_words(i).ends_with(LOW_QUALITY)).count();
@@ -75,10 +72,7 @@ fn samples_stay_together_and_tables_may_label_them() {
     std::fs::write(&table, rows.lines().take(20).collect::<Vec<_>>().join("\n")).unwrap();
     let args = format!("label_table: {}\nval_ids: Cerambycidae_S01,Cerambycidae_S02\n", table.display());
     let set = module(&text(&root, &args)).unwrap();
-    assert_eq!(
-        part(set.as_ref(), Split::Val),
-        BTreeSet::from(["Cerambycidae_S01".into(), "Cerambycidae_S02".into()])
-    );
+    assert_eq!(part(set.as_ref(), Split::Val), BTreeSet::from(["Cerambycidae_S01".into(), "Cerambycidae_S02".into()]));
     assert_eq!(sizes(set.as_ref()), [34, 4, 0]);
     std::fs::write(&table, "sample,taxon\na,b\n").unwrap();
     assert!(problem(&text(&root, &args)).contains("no column `labels`"));

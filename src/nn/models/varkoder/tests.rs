@@ -67,7 +67,8 @@ fn pictures_grow_without_new_values() {
     for stretch in [Stretch::Nearest, Stretch::Box] {
         let params = Params::new(Device::Cpu);
         let net = prepared_net(&params.root(), (Some(224), stretch), &UNCHANGED);
-        let image = Tensor::arange(91 * 91, (Kind::Float, Device::Cpu)).view([1, 1, 91, 91]).expand([1, 3, 91, 91], false);
+        let image =
+            Tensor::arange(91 * 91, (Kind::Float, Device::Cpu)).view([1, 1, 91, 91]).expand([1, 3, 91, 91], false);
         let grown = net.prepare(&image);
         assert_eq!(grown.size(), [1, 3, 224, 224]);
         let from = |at: i64| ((at as f64 + 0.5) * 91.0 / 224.0).floor() as i64;
