@@ -19,6 +19,14 @@ fn models() {
     golden::run_family("models", |case| model(&registry, case));
 }
 
+/// Further models, pools and strides (`scripts/golden_models`).
+#[test]
+fn more_models() {
+    tch::set_num_threads(1);
+    let registry = network::registry();
+    golden::run_family("more_models", |case| model(&registry, case));
+}
+
 fn model(registry: &Registry, case: &Case) -> Result<Got> {
     let Network { net, params } = network::make(registry, &case.target, &case.args)?;
     network::seed_weights(&params, case)?;

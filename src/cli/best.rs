@@ -8,6 +8,7 @@ use super::diff::config_of;
 use crate::config::overrides::{self, Op};
 use crate::config::{Key, Map, Node, Source, SourceKind, Value, emit, yaml};
 use crate::error::{Error, Result};
+use crate::plan::layout;
 use crate::run::{Results, write_atomic};
 use crate::sweep::{Aim, Journal, Record, best_of, front_of, replay};
 
@@ -71,6 +72,9 @@ pub fn aims_of(folder: &Path) -> Result<Vec<Aim>> {
     let mut metrics = texts("optimized_metric");
     if metrics.is_empty() && computes(folder) {
         metrics.push("objective".to_owned());
+    }
+    if metrics.is_empty() {
+        metrics.extend(layout::objective(&config).map(str::to_owned));
     }
     let mut directions = texts("hydra.sweeper.direction");
     // Ax says it with a truth value.

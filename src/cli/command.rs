@@ -120,7 +120,12 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Diff, "diff", &["RUN", "RUN"], "compare the configs of two runs"),
     spelt(Command::Rerun, "rerun", &["RUN"], "run again what a run folder records, with further overrides"),
     spelt(Command::Runs, "runs", &["[DIR]"], "list the runs below a folder; status=failed or an override keeps some"),
-    spelt(Command::Report, "report", &["DIR"], "make the page report.html of a run, or of all runs below a folder"),
+    spelt(
+        Command::Report,
+        "report",
+        &["DIR"],
+        "make the page report.html of a run, or of all runs below a folder; images=true draws their curves",
+    ),
     spelt(Command::Sync, "sync", &["DIR"], "tell MLflow servers what waits in the runs below a folder"),
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
 ];

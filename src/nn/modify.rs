@@ -49,14 +49,15 @@ fn replace(tensor: &Tensor, shape: &[i64], fill: impl FnOnce(&mut Tensor)) -> Re
 
 /// Gives the first layer `channels` input channels (a convolution) or features (a linear layer). With `keep`, the
 /// new weights are made from the old ones, so that a pretrained network still sees what it saw: summed for one
-/// channel, else repeated and scaled to the same sum (timm's `adapt_input_conv`); otherwise they are drawn.
+/// channel, else repeated and scaled to the same sum (timm's `adapt_input_conv`); otherwise they are
+/// drawn, also when there are as many channels as before.
 ///
 /// # Errors
 /// When there is no such layer, or its channels are grouped.
 pub fn replace_first_layer(path: &Path, channels: i64, keep: bool) -> Result<()> {
     let Found { label, weight, .. } = layers(path).into_iter().next().ok_or_else(|| none("first"))?;
     let old = weight.size();
-    if old[1] == channels {
+    if old[1] == channels && keep {
         return Ok(());
     }
     if old.len() > 2 && old[1] == 1 && old[0] > 1 && label.kind == "Conv2d" && channels % old[0] == 0 {

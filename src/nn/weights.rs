@@ -62,6 +62,7 @@ const PUBLISHED: &[Published] = &[
     ("vgg16_bn", "IMAGENET1K_V1", "vgg16_bn-6c64b313.pth"),
     ("vgg19_bn", "IMAGENET1K_V1", "vgg19_bn-c79401a0.pth"),
     ("densenet121", "IMAGENET1K_V1", "densenet121-a639ec97.pth"),
+    ("inception_v3", "IMAGENET1K_V1", "inception_v3_google-0cc3c7bd.pth"),
     ("convnext_tiny", "IMAGENET1K_V1", "convnext_tiny-983f1562.pth"),
     ("convnext_small", "IMAGENET1K_V1", "convnext_small-0c510722.pth"),
     ("convnext_base", "IMAGENET1K_V1", "convnext_base-6075fbad.pth"),
@@ -137,7 +138,7 @@ pub fn transfer(path: &Path, file: &str, how: &Transfer) -> Result<()> {
         use md5::Digest;
         let bytes = std::fs::read(file).map_err(|error| Error::io("read", File::new(file), error))?;
         let found: String = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        if *wanted != found {
+        if !wanted.eq_ignore_ascii_case(&found) {
             return Err(Error::request(format!("{file} has the MD5 sum {found}, not {wanted}")).help("fetch it again"));
         }
     }

@@ -22,19 +22,13 @@ use crate::tensor::{State, Stateful};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SeveralArgs {
-    /// The optimizers by name.
+    /// The optimizers by name; with none of them the network learns nothing.
     optimizers: IndexMap<String, Slot<OptimizerKind>>,
 }
 
 impl Component for SeveralArgs {
     type Kind = OptimizerKind;
     const TARGETS: &'static [&'static str] = &["runner.optim.Several"];
-
-    fn check(&self, cx: &mut Check) {
-        if self.optimizers.is_empty() {
-            cx.problem("optimizers", "no optimizer is named");
-        }
-    }
 
     fn build(self, cx: &mut Build) -> Result<Box<dyn OptimizerSpec>> {
         Ok(Box::new(SeveralSpec(cx.build_all(self.optimizers.values())?)))

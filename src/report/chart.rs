@@ -119,7 +119,8 @@ enum Part {
     None,
 }
 
-/// `val/loss_epoch` is the metric `loss` of validation, averaged over epochs.
+/// `val/loss_epoch` is the metric `loss` of validation, averaged over epochs; so are malpolon's `loss/val_epoch` and
+/// moths' `epoch-val-loss`.
 fn parts_of(name: &str) -> (Part, &str, Option<&str>) {
     let splits = [
         ("train", Part::Train),
@@ -128,15 +129,15 @@ fn parts_of(name: &str) -> (Part, &str, Option<&str>) {
         ("validation", Part::Val),
         ("test", Part::Test),
     ];
-    let found = splits.iter().find_map(|(split, part)| {
-        let rest = name.strip_prefix(split)?;
-        Some((*part, rest.strip_prefix('/').or_else(|| rest.strip_prefix('_'))?))
-    });
-    let (part, rest) = found.unwrap_or((Part::None, name));
-    match ["_step", "_epoch"].iter().find_map(|ending| Some((rest.strip_suffix(ending)?, &ending[1..]))) {
-        Some((metric, ending)) if part != Part::None => (part, metric, Some(ending)),
-        _ => (part, rest, None),
-    }
+    let with_ending = ["_step", "_epoch"].iter().find_map(|ending| Some((name.strip_suffix(ending)?, &ending[1..])));
+    let with_ending = with_ending.or_else(|| Some((name.strip_prefix("epoch-")?, "epoch")));
+    let (whole, ending) = with_ending.map_or((name, None), |(whole, ending)| (whole, Some(ending)));
+    let metric = |split: &str| {
+        let behind = || whole.strip_prefix(split)?.strip_prefix(['/', '_', '-']);
+        behind().or_else(|| whole.strip_suffix(split)?.strip_suffix('/'))
+    };
+    let found = splits.iter().find_map(|(split, part)| Some((*part, metric(split)?, ending)));
+    found.unwrap_or((Part::None, name, None))
 }
 
 /// The plots of a run.
@@ -150,11 +151,13 @@ pub struct Curves {
     pub others: Vec<Chart>,
 }
 
-/// Sorts a run's series into plots; those of metrics show the mark.
-pub fn curves(history: &History, mark: Option<&Mark>) -> Curves {
-    let mut groups: IndexMap<String, Vec<(Line, &Vec<Point>)>> = IndexMap::new();
+/// Lines with the points that they show, by the plot that they are in.
+type Groups<'a> = IndexMap<String, Vec<(Line, &'a Vec<Point>)>>;
+
+/// The lines of a run: of metrics, losses first; of learning rates; of what is neither.
+fn grouped(history: &History) -> [Groups<'_>; 3] {
+    let (mut groups, mut others) = (Groups::new(), Groups::new());
     let mut rates = Vec::new();
-    let mut others: IndexMap<String, Vec<(Line, &Vec<Point>)>> = IndexMap::new();
     for (name, points) in &history.series {
         let (part, metric, ending) = parts_of(name);
         if name.starts_with("lr-") || name == "lr" || metric == "lr" {
@@ -179,18 +182,31 @@ pub fn curves(history: &History, mark: Option<&Mark>) -> Curves {
     }
     groups.sort_by(|a, _, b, _| b.contains("loss").cmp(&a.contains("loss")));
     groups.values_mut().for_each(|lines| lines.sort_by_key(|(line, _)| (line.color, line.dashed)));
-    let draw = |kind: &str, groups: IndexMap<String, Vec<(Line, &Vec<Point>)>>| {
-        let groups = groups.into_iter().enumerate();
-        let mark = mark.filter(|_| kind == "metric");
-        groups.map(|(i, (title, lines))| drawn(&format!("{kind}-{i}"), &title, lines, mark)).collect::<Vec<_>>()
-    };
-    let mut rate_groups = IndexMap::new();
+    let mut rate_groups = Groups::new();
     if !rates.is_empty() {
         rate_groups.insert("learning rate".to_owned(), rates);
     }
     // A metric that only the test gives is a number, not a curve.
     groups.retain(|_, lines| lines.iter().any(|(line, _)| !line.dots));
-    Curves { metrics: draw("metric", groups), rates: draw("rate", rate_groups), others: draw("other", others) }
+    [groups, rate_groups, others]
+}
+
+/// The plots of a run by title: its metrics, losses first, and its learning rates.
+pub fn plots(history: &History) -> Vec<(String, Vec<Line>)> {
+    let [metrics, rates, _] = grouped(history);
+    let lines = |lines: Vec<(Line, &Vec<Point>)>| lines.into_iter().map(|(line, _)| line).collect();
+    metrics.into_iter().chain(rates).map(|(title, group)| (title, lines(group))).collect()
+}
+
+/// Sorts a run's series into plots; those of metrics show the mark.
+pub fn curves(history: &History, mark: Option<&Mark>) -> Curves {
+    let draw = |kind: &str, groups: Groups| {
+        let groups = groups.into_iter().enumerate();
+        let mark = mark.filter(|_| kind == "metric");
+        groups.map(|(i, (title, lines))| drawn(&format!("{kind}-{i}"), &title, lines, mark)).collect::<Vec<_>>()
+    };
+    let [metrics, rates, others] = grouped(history);
+    Curves { metrics: draw("metric", metrics), rates: draw("rate", rates), others: draw("other", others) }
 }
 
 fn drawn(id: &str, title: &str, lines: Vec<(Line, &Vec<Point>)>, mark: Option<&Mark>) -> Chart {
@@ -237,6 +253,22 @@ mod tests {
             assert!(curves.metrics[0].json.contains(&format!("\"name\":\"{name}\"")), "{}", curves.metrics[0].json);
         }
         assert_eq!((curves.rates.len(), curves.others.len()), (1, 1));
+    }
+
+    #[test]
+    fn other_programs_names_are_the_same_metrics() {
+        for (name, expected) in [
+            ("val/loss_epoch", (Part::Val, "loss", Some("epoch"))),
+            ("loss/val_epoch", (Part::Val, "loss", Some("epoch"))),
+            ("multiclass_accuracy/train_step", (Part::Train, "multiclass_accuracy", Some("step"))),
+            ("epoch-val-genus-f1", (Part::Val, "genus-f1", Some("epoch"))),
+            ("train-species-recall", (Part::Train, "species-recall", None)),
+            ("test_acc", (Part::Test, "acc", None)),
+            ("trainer/time_step", (Part::None, "trainer/time_step", None)),
+            ("interval", (Part::None, "interval", None)),
+        ] {
+            assert_eq!(parts_of(name), expected, "{name}");
+        }
     }
 
     #[test]

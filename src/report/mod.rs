@@ -15,7 +15,7 @@ mod run;
 mod story;
 mod timeline;
 
-pub use chart::{Chart, Line};
+pub use chart::{Chart, Line, plots};
 pub use curve::Curve;
 pub use history::{History, Point};
 pub use page::Page;

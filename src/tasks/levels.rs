@@ -63,6 +63,17 @@ impl Reading {
         }
     }
 
+    /// A batch's target as a loss takes it: class numbers, of one level where there are several; marks `[N, labels]` or
+    /// `[N, 1]` as 32-bit floats.
+    pub fn target(self, level: Option<usize>, target: &Tensor) -> Tensor {
+        match (self, level) {
+            (Reading::Softmax, Some(level)) => target.select(1, level as i64),
+            (Reading::Softmax, None) => target.shallow_clone(),
+            (Reading::Sigmoid, _) => target.to_kind(Kind::Float),
+            (Reading::Binary, _) => target.to_kind(Kind::Float).view([-1, 1]),
+        }
+    }
+
     /// Logits that give these probabilities.
     pub fn logits(self, probabilities: &Tensor) -> Tensor {
         let least = f64::from(f32::MIN_POSITIVE);
@@ -76,6 +87,22 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_what_losses_take() {
+        let classes = Tensor::from_slice(&[1i64, 0, 2]);
+        let marks = Tensor::from_slice(&[1u8, 0, 1, 1]).view([2, 2]);
+        let pairs = Tensor::from_slice(&[1i64, 0, 2, 1]).view([2, 2]);
+        for (reading, level, target, shape, kind) in [
+            (Reading::Softmax, None, &classes, vec![3], Kind::Int64),
+            (Reading::Softmax, Some(1), &pairs, vec![2], Kind::Int64),
+            (Reading::Binary, None, &classes, vec![3, 1], Kind::Float),
+            (Reading::Sigmoid, None, &marks, vec![2, 2], Kind::Float),
+        ] {
+            let found = reading.target(level, target);
+            assert_eq!((found.size(), found.kind()), (shape, kind), "{reading:?}");
+        }
+    }
 
     #[test]
     fn levels_are_parts_of_the_outputs() {

@@ -32,7 +32,11 @@ impl Scored<'_> {
     pub fn add(&self, reading: Reading, rows: &mut Rows) -> Result<()> {
         let (samples, classes) = self.logits.size2()?;
         let (samples, classes) = (samples as usize, classes as usize);
-        let probabilities = values(&self.probabilities)?;
+        let (probabilities, classes) = match reading {
+            // Both answers of the question.
+            Reading::Binary => (values(&self.probabilities)?.into_iter().flat_map(|p| [1.0 - p, p]).collect(), 2),
+            _ => (values(&self.probabilities)?, classes),
+        };
         let (predicted, target) = match reading {
             Reading::Softmax => {
                 let predicted = self.logits.argmax(-1, false);

@@ -62,8 +62,7 @@ impl Supervised {
 
     /// The losses of the levels, averaged by their weights.
     fn loss(&self, split: Split, output: &Tensor, target: &Tensor, log: &mut Log) -> Result<Tensor> {
-        let total: f64 = self.goals.iter().map(|goal| goal.weight).sum();
-        let mut sum = None;
+        let mut losses = Vec::with_capacity(self.goals.len());
         for (index, (level, goal)) in self.levels.iter().zip(&self.goals).enumerate() {
             let loss = goal.loss.forward(&level.of(output), &self.target(index, target));
             if loss.numel() != 1 {
@@ -74,20 +73,14 @@ impl Supervised {
                 let name = self.names.of_level(&level.name, "loss");
                 self.names.log(split, &name, |name, to| log.tensor(name, &loss.detach(), to));
             }
-            let part = if self.goals.len() == 1 { loss } else { loss * (goal.weight / total) };
-            sum = Some(sum.map_or_else(|| part.shallow_clone(), |sum| sum + &part));
+            losses.push((loss, goal.weight));
         }
-        sum.ok_or_else(|| Error::failed("the task has no level to learn"))
+        weighted_mean(losses).ok_or_else(|| Error::failed("the task has no level to learn"))
     }
 
     /// A level's target as its loss takes it.
     pub fn target(&self, level: usize, target: &Tensor) -> Tensor {
-        match self.reading {
-            Reading::Softmax if self.levels.len() > 1 => target.select(1, level as i64),
-            Reading::Softmax => target.shallow_clone(),
-            Reading::Sigmoid => target.to_kind(Kind::Float),
-            Reading::Binary => target.to_kind(Kind::Float).view([-1, 1]),
-        }
+        self.reading.target((self.levels.len() > 1).then_some(level), target)
     }
 
     /// Predictions and targets of each level, as metrics take them.
@@ -107,6 +100,14 @@ impl Supervised {
         };
         self.levels.iter().enumerate().map(of_level).collect()
     }
+}
+
+/// `Σ w·L / Σ w`; one loss alone is what it is.
+fn weighted_mean(losses: Vec<(Tensor, f64)>) -> Option<Tensor> {
+    let total: f64 = losses.iter().map(|(_, weight)| weight).sum();
+    let is_one = losses.len() == 1;
+    let parts = losses.into_iter().map(|(loss, weight)| if is_one { loss } else { loss * (weight / total) });
+    parts.reduce(|sum, part| sum + part)
 }
 
 impl Stateful for Supervised {
@@ -207,5 +208,30 @@ impl Task for Supervised {
         }
         names.extend(self.meters.names(split));
         names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::weighted_mean;
+    use tch::Tensor;
+
+    /// The worked values of the moths project, and weights that are no whole numbers.
+    #[test]
+    fn levels_are_averaged_by_their_weights() {
+        let losses = [2.0, 1.0, 0.5, 0.25];
+        let mean = |weights: [f64; 4]| {
+            let losses = losses.into_iter().map(|loss: f64| Tensor::from(loss)).zip(weights).collect();
+            weighted_mean(losses).unwrap().double_value(&[])
+        };
+        for (weights, expected) in [
+            ([5.0, 1.0, 1.0, 1.0], 1.46875),
+            ([1.0, 1.0, 1.0, 1.0], 0.9375),
+            ([0.5, 0.25, 0.25, 0.0], 1.375),
+            ([4.75, 0.5, 1.25, 1.5], (9.5 + 0.5 + 0.625 + 0.375) / 8.0),
+        ] {
+            assert!((mean(weights) - expected).abs() < 1e-12, "{weights:?}: {}", mean(weights));
+        }
+        assert!(weighted_mean(Vec::new()).is_none());
     }
 }

@@ -1,5 +1,8 @@
 //! malpolon: its CIFAR-10 example as an experiment, and a config in its own shape.
 
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use crate::pictures;
 use crate::runner::{Place, json};
 
@@ -19,6 +22,12 @@ fn table(path: &std::path::Path) -> (Vec<String>, Vec<Vec<String>>) {
     (header, reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect())
 }
 
+/// All rows of a table with semicolons.
+fn semicolons(path: &std::path::Path) -> Vec<Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(b';').has_headers(false).from_path(path).unwrap();
+    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
 #[test]
 fn the_experiment_trains_validates_and_predicts() {
     let place = place();
@@ -32,6 +41,27 @@ fn the_experiment_trains_validates_and_predicts() {
     }
     let loss = results["best"].as_f64().unwrap();
     assert!(names.contains(&format!("checkpoint-epoch=00-step=3-loss_val={loss:.4}.ckpt")), "{names:?}");
+    // What is trained with what on what.
+    let log = std::fs::read_to_string(run.join("runner.log")).unwrap();
+    for line in [
+        "Modified(net=Modified(net=create_model(model_name=resnet18)",
+        "loss: CrossEntropyLoss()",
+        "optimizer: SGD(lr=0.01, weight_decay=0, momentum=0.9, nesterov=True)",
+        "scheduler: dict(scheduler=ReduceLROnPlateau(factor=0.1, patience=5), monitor=loss/val)",
+        "train data: 80 samples, 3 batches of 32",
+        "val data: 20 samples, 1 batches of 32",
+        "test data: 20 samples, 2 batches of 16",
+    ] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+    // Pictures of the history, one a metric.
+    let drawn = place.ok("report run images=true").out;
+    assert!(drawn.contains("run/report.html") && drawn.contains("run/curves"), "{drawn}");
+    for name in ["loss", "multiclass_accuracy", "top3", "learning_rate"] {
+        let svg = std::fs::read_to_string(run.join(format!("curves/{name}.svg"))).unwrap();
+        assert!(name == "learning_rate" || (svg.contains(">train (step)<") && svg.contains(">val (epoch)<")), "{svg}");
+        assert!(image::open(run.join(format!("curves/{name}.png"))).unwrap().width() > 400);
+    }
     let (header, rows) = table(&run.join("metrics.csv"));
     for name in ["loss/train_step", "loss/train_epoch", "multiclass_accuracy/val_epoch", "top3/train_step"] {
         assert!(header.iter().any(|column| column == name), "{name} in {header:?}");
@@ -58,6 +88,20 @@ fn the_experiment_trains_validates_and_predicts() {
         of_class.0 += f64::from(u8::from(row[1].split(' ').next() == Some(&row[2])));
         of_class.1 += 1.0;
     }
+    // One sample alone: here the first, or the one that is named; in malpolon's form of a point.
+    let first = semicolons(&place.path().join("predicted/prediction_point.csv"));
+    let header = ["observation_id", "lon", "lat", "crs", "target_species_id", "predictions", "probas"];
+    assert_eq!(first[0], header);
+    assert_eq!((first.len(), &first[1][0], &first[1][4]), (2, &rows[0][0], &rows[0][2]));
+    assert!(first[1][5].starts_with(rows[0][1].split(' ').next().unwrap()) && first[1][5].split(' ').count() == 10);
+    let id = &rows[7][0];
+    let line = format!("{line} run.checkpoint_path=run/last.ckpt run.predict_type=test_point run.top_k=2");
+    place.ok(&format!("{line} run.point={id} hydra.run.dir=point"));
+    let seventh = semicolons(&place.path().join("point/prediction_point.csv"));
+    assert_eq!((&seventh[1][0], &seventh[1][4], seventh[1][5].split(' ').count()), (id, &rows[7][2], 2));
+    assert!(!place.path().join("point/predictions_test_dataset.csv").exists());
+    let wrong = place.run(&format!("{line} run.point=nobody"));
+    assert!(wrong.code != 0 && wrong.err.contains("no sample `nobody`"), "{}", wrong.err);
     let (_, scores) = table(&place.path().join("predicted/scores_test_dataset.csv"));
     assert_eq!(scores[0][0], "multiclass_accuracy");
     // Macro average: the mean over the classes that there are, those that are predicted alone counting as 0.
@@ -173,6 +217,14 @@ fn optimizers_schedules_and_metrics_by_their_short_names() {
         let other = format!("~optim.optimizer.sgd.scheduler +optim.optimizer.sgd.scheduler={schedule}");
         place.ok(&format!("{EXPERIMENT} {quick} {other}"));
     }
+    // No optimizer at all: the network stays as it was drawn.
+    let none = place.ok(&format!("{EXPERIMENT} {quick} ~optim.optimizer.sgd"));
+    assert!(none.err.contains("the network learns nothing"), "{}", none.err);
+    // The other provider; arguments of timm's network.
+    place.ok(&format!("{EXPERIMENT} {quick} model.provider_name=torchvision model.model_name=mobilenet_v3_small"));
+    place.ok(&format!(
+        "{EXPERIMENT} {quick} model.model_kwargs.output_stride=8 model.model_kwargs.global_pool=catavgmax"
+    ));
     // Two optimizers of the same weights, the second with a schedule of its own.
     place.ok(&format!(
         "{EXPERIMENT} trainer.max_epochs=2 trainer.limit_train_batches=1 trainer.limit_val_batches=1 \
@@ -193,4 +245,121 @@ fn optimizers_schedules_and_metrics_by_their_short_names() {
     assert!(call.err.contains("`odd` is left out"), "{}", call.err);
     let call = place.ok(&format!("{EXPERIMENT} {quick} ~optim.metrics"));
     assert!(call.err.contains("taking multiclass_accuracy"), "{}", call.err);
+}
+
+/// The experiment on other data, with its metrics exchanged on the command line.
+const TO_TENSOR: &str = "data.train_transforms=[{_target_:torchvision.transforms.ToTensor}] \
+    data.test_transforms=[{_target_:torchvision.transforms.ToTensor}] data.num_workers=0 data.batch_size=8 \
+    trainer.accelerator=cpu trainer.max_epochs=1 callbacks.model_summary=null";
+
+fn log_of(place: &Place, run: &str) -> String {
+    std::fs::read_to_string(place.path().join(run).join("runner.log")).unwrap()
+}
+
+#[test]
+fn one_question_and_weights_of_another_training() {
+    let place = Place::new();
+    pictures::folders(&place.path().join("pictures"), 32, &[("no", 16), ("yes", 16)]);
+    let data =
+        format!("train experiment=malpolon_cifar10 data=image_folder data.root=pictures {TO_TENSOR} ~optim.metrics");
+    let binary = format!(
+        "{data} task.task=classification_binary model.modifiers.change_last_layer.num_outputs=1 \
+         +optim.metrics={{binary_accuracy:{{kwargs:{{}}}}}} +optim.loss_kwargs.pos_weight=2.0"
+    );
+    place.ok(&format!("{binary} hydra.run.dir=binary"));
+    assert!(log_of(&place, "binary").contains("loss: BCEWithLogitsLoss(pos_weight=2.0)"));
+    let (header, _) = table(&place.path().join("binary/metrics.csv"));
+    assert!(header.iter().any(|name| name == "binary_accuracy/val_epoch"), "{header:?}");
+    place.ok(&format!("{binary} run.predict=true run.checkpoint_path=binary/last.ckpt hydra.run.dir=predicted"));
+    let (_, rows) = table(&place.path().join("predicted/predictions_test_dataset.csv"));
+    assert!(!rows.is_empty());
+    for row in rows {
+        let rounded = if row[3].parse::<f64>().unwrap() >= 0.5 { "yes" } else { "no" };
+        assert_eq!(row[1], rounded, "{row:?}");
+    }
+    // Both answers of the question are scored in the house's own table.
+    place.ok("predict ckpt_path=binary/last.ckpt split=train hydra.run.dir=both");
+    let (header, rows) = table(&place.path().join("both/predictions.csv"));
+    assert_eq!(header[3..5], ["p_no", "p_yes"]);
+    for row in rows {
+        let [no, yes] = [3, 4].map(|column: usize| row[column].parse::<f64>().unwrap());
+        assert!((no + yes - 1.0).abs() < 1e-6 && (row[2] == "yes") == (yes >= 0.5), "{row:?}");
+    }
+
+    // The same network with two classes, from these weights: all but the last layer.
+    let classes = format!("{data} model.modifiers.change_last_layer.num_outputs=2 trainer.limit_train_batches=1");
+    let from = |more: &str| format!("{classes} model.transfer={{weights:binary/last.ckpt{more}}}");
+    let told = place.ok(&format!("{} hydra.run.dir=second", from(",remove_prefix:net.,partial:true"))).err;
+    let report = "tensors loaded; 2 that do not fit: `fc.weight` is [1, 512] Float in the file and [2, 512]";
+    assert!(told.contains(report), "{told}");
+    let strict = place.run(&from(",remove_prefix:net."));
+    assert!(strict.code != 0 && strict.err.contains("do not fit the network"), "{}", strict.err);
+    let unnamed = place.run(&from(",partial:true"));
+    assert!(unnamed.code != 0 && unnamed.err.contains("no tensor of the file fits"), "{}", unnamed.err);
+    let damaged = place.run(&from(",remove_prefix:net.,partial:true,weights_md5:d41d8cd98f00b204e9800998ecf8427e"));
+    assert!(damaged.code != 0 && damaged.err.contains("has the MD5 sum"), "{}", damaged.err);
+    let call = place.run(&format!("{classes} model.transfer=binary/last.ckpt"));
+    assert!(call.code == 2 && call.err.contains("are a mapping"), "{}", call.err);
+}
+
+#[test]
+fn several_labels_with_coordinates() {
+    let place = Place::new();
+    pictures::folders(&place.path().join("pictures"), 32, &[("a", 12), ("b", 12)]);
+    let labels = ["w;x", "x", "y;z;x", "z"];
+    let rows: Vec<String> = (0..24)
+        .map(|i| {
+            let part = ["train", "train", "val", "test"][i % 4];
+            format!("s{i},{}/{}.png,{},{}.5,-{i},{part}", ["a", "b"][i / 12], i % 12, labels[(i / 4) % 4], i + 1)
+        })
+        .collect();
+    place.write("labels.csv", &format!("id,path,label,lon,lat,part\n{}\n", rows.join("\n")));
+    let line = format!(
+        "train experiment=malpolon_cifar10 data=image_table data.table=labels.csv data.root=pictures {TO_TENSOR} \
+         data.label_separator=';' data.id_column=id data.split_column=part data.columns=[lon,lat] \
+         task.task=classification_multilabel model.modifiers.change_last_layer.num_outputs=4 ~optim.metrics \
+         +optim.metrics={{multilabel_accuracy:{{kwargs:{{num_labels:4}}}}}} +optim.loss_kwargs.pos_weight=[1,2,3,0.5]"
+    );
+    place.ok(&format!("{line} hydra.run.dir=run"));
+    assert!(log_of(&place, "run").contains("loss: BCEWithLogitsLoss(pos_weight=[1, 2, 3, 0.5])"));
+    place.ok(&format!("{line} run.predict=true run.checkpoint_path=run/last.ckpt hydra.run.dir=predicted"));
+    let rows = semicolons(&place.path().join("predicted/predictions_test_dataset.csv"));
+    assert_eq!(rows[0], ["observation_id", "lon", "lat", "target_species_id", "predictions", "probas"]);
+    assert_eq!(rows.len(), 7);
+    assert_eq!(rows[1][..4], ["s3", "4.5", "-3", "w x"]);
+    for row in &rows[1..] {
+        let mut names: Vec<&str> = row[4].split(' ').collect();
+        names.sort_unstable();
+        assert_eq!(names, ["w", "x", "y", "z"]);
+        let probabilities: Vec<f64> = row[5].split(' ').map(|p| p.parse().unwrap()).collect();
+        assert!(probabilities.is_sorted_by(|a, b| a >= b), "{row:?}");
+    }
+    let point = semicolons(&place.path().join("predicted/prediction_point.csv"));
+    assert_eq!(point[1][..5], ["s3", "4.5", "-3", "4326", "w x"]);
+    assert_eq!(point[1][5..], rows[1][4..]);
+    // The table's further columns stand in the house's own table of predictions, too.
+    place.ok("predict ckpt_path=run/last.ckpt split=val hydra.run.dir=own");
+    let (header, rows) = table(&place.path().join("own/predictions.csv"));
+    assert_eq!(header[header.len() - 2..], ["lon", "lat"]);
+    assert_eq!(rows[0][header.len() - 2..], ["3.5", "-2"]);
+}
+
+#[test]
+fn after_ctrl_c_it_goes_on_from_what_the_crash_left() {
+    let place = place();
+    let line = format!("{EXPERIMENT} hydra.run.dir=run");
+    let mut command = place.command(&format!("{line} trainer.max_epochs=100000"));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while !place.path().join("run/last.ckpt").is_file() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint after two minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let steps = json(&place.path().join("run/results.json"))["steps"].as_u64().unwrap();
+    let left = "run.checkpoint_path=run/crash_latest_checkpoint.ckpt";
+    let on = format!("{EXPERIMENT} {left} trainer.max_epochs=-1 trainer.max_steps={} validate=false", steps + 1);
+    place.ok(&format!("{on} hydra.run.dir=on"));
+    assert_eq!(json(&place.path().join("on/results.json"))["steps"].as_u64(), Some(steps + 1));
 }

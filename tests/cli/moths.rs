@@ -1,6 +1,11 @@
 //! moths: its own tree of configs, and the experiment that stands in for it.
 
-use runner::checkpoint::TensorFile;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use runner::checkpoint::{Checkpoint, TensorFile};
 
 use crate::pictures;
 use crate::runner::{Place, json};
@@ -74,7 +79,10 @@ fn its_own_configs_compose_and_train() {
     let place = Place::new();
     write_configs(&place);
     pictures::moths(place.path(), 32);
-    place.ok(&format!("train --config-path config --config-name dev hydra.run.dir=run {SMALL}"));
+    place.ok(&format!(
+        "train --config-path config --config-name dev hydra.run.dir=run {SMALL} lit.loss_weights=[4.75,0.5,1.0,1.25] \
+         trainer.instance.log_every_n_steps=1"
+    ));
     let run = place.path().join("run");
     let results = json(&run.join("results.json"));
     let best = results["best"].as_f64().unwrap();
@@ -92,6 +100,17 @@ fn its_own_configs_compose_and_train() {
         assert!(run.join(folder).is_dir(), "{folder}");
     }
     let rows = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    // The loss is the mean of the levels' losses by their weights, as they are.
+    let first: serde_json::Value = rows
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .find(|row: &serde_json::Value| row.get("train-genus-loss").is_some())
+        .unwrap();
+    let losses = ["species", "group", "family", "genus"].map(|level| first[format!("train-{level}-loss")].as_f64());
+    let weights = [4.75, 0.5, 1.0, 1.25];
+    let sum: f64 = losses.iter().zip(weights).map(|(loss, weight)| loss.unwrap() * weight).sum();
+    let loss = first["train-loss"].as_f64().unwrap();
+    assert!((loss - sum / 7.5).abs() < 1e-5 * loss, "{loss} of {losses:?}");
     for name in ["train-loss", "train-species-accuracy", "epoch-train-loss", "epoch-val-genus-f1", "lr-Adam-momentum"] {
         assert!(rows.contains(&format!("\"{name}\"")), "{name} in {rows}");
     }
@@ -181,6 +200,20 @@ fn the_experiment_trains_predicts_and_is_evaluated() {
         let name = file.file_name().to_string_lossy().into_owned();
         name.starts_with("correct_") || name.starts_with("wrong_")
     }));
+    let contents = |folder: &Path| -> BTreeSet<Vec<u8>> {
+        let files = walkdir::WalkDir::new(folder).into_iter().flatten().filter(|entry| entry.file_type().is_file());
+        files.map(|file| std::fs::read(file.path()).unwrap()).collect()
+    };
+    let (sorted, inputs) = (contents(&predicted.join("images")), contents(&place.path().join("images")));
+    assert!(sorted.is_subset(&inputs) && sorted.len() as i64 == samples);
+    // A row for every sample of every part.
+    let splits = std::fs::read_to_string(run.join("data/splits.csv")).unwrap();
+    for part in ["train", "val", "test"] {
+        place.ok(&format!("predict ckpt_path=run split={part} arrays=[logits] hydra.run.dir=of_{part}"));
+        let count = splits.lines().filter(|line| line.split(',').any(|cell| cell == part)).count() as i64;
+        let logits = place.path().join(format!("of_{part}/arrays/genus_logits.npy"));
+        assert_eq!(tch::Tensor::read_npy(logits).unwrap().size(), [count, 5], "{part}");
+    }
     place.ok("evaluate predicted");
     let folder = predicted.join("evaluation");
     for name in ["confusion_matrix_family.png", "confusion_matrix_species_normalized.svg", "per_class_genus.csv"] {
@@ -206,4 +239,134 @@ fn the_backbone_is_frozen_at_first_but_for_its_statistics() {
     assert!(differs("net.heads.species.weight", &one, &many));
     assert!(!differs("net.backbone.layer4.0.conv1.weight", &one, &two));
     assert!(differs("net.backbone.layer4.1.bn2.weight", &one, &two));
+
+    // What the optimizer knows of the heads goes on while it begins anew for what is unfrozen.
+    let adam = |run: &str| Adam::of(&place.path().join(run).join("checkpoints/last.ckpt"));
+    let (many, two) = (adam("many"), adam("two"));
+    let (head, late) = ("net.heads.species.weight", "net.backbone.layer4.1.bn2.weight");
+    let steps = many.slot(head, "step").double_value(&[]);
+    assert!(steps > 1.0);
+    assert_eq!(two.slot(head, "step").double_value(&[]), 2.0 * steps);
+    assert_eq!(two.slot(late, "step").double_value(&[]), steps);
+    // The mean square is at least what the first epoch left of it: it is a sum of squares with old ones fading.
+    let faded = many.slot(head, "exp_avg_sq") * 0.999f64.powi(steps as i32);
+    let rises = (two.slot(head, "exp_avg_sq") - &faded * (1.0 - 1e-5)).min().double_value(&[]);
+    assert!(rises >= 0.0 && faded.max().double_value(&[]) > 0.0, "{rises}");
+}
+
+/// What a checkpoint holds of an optimizer.
+struct Adam {
+    checkpoint: Checkpoint,
+    names: Vec<String>,
+}
+
+impl Adam {
+    fn of(path: &Path) -> Self {
+        let checkpoint = Checkpoint::read(path).unwrap();
+        let groups = checkpoint.state.value["optimizer"]["param_groups"].as_array().unwrap().clone();
+        let names = groups.iter().flat_map(|group| group["param_names"].as_array().unwrap().clone());
+        let names = names.map(|name| name.as_str().unwrap().to_owned()).collect();
+        Adam { checkpoint, names }
+    }
+
+    fn slot(&self, parameter: &str, slot: &str) -> tch::Tensor {
+        let index = self.names.iter().position(|name| name == parameter).unwrap();
+        self.checkpoint.state.tensors[&format!("optimizer.state.{index}.{slot}")].shallow_clone()
+    }
+}
+
+/// moths' search, on the small configuration.
+const OPTIM: &str = "defaults:\n  - dev\n  - _self_\n  - override hydra/sweeper: ax\n\nhydra:\n  sweeper:\n    \
+    ax_config:\n      max_trials: 2\n      experiment:\n        minimize: true\n      early_stop:\n        \
+    max_epochs_without_improvement: 6\n      is_noisy: true\n      params:\n        lit.loss.label_smoothing:\n          \
+    type: range\n          value_type: float\n          bounds: [0.0, 0.1]\n        lit.loss_weights.0:\n          \
+    type: range\n          value_type: int\n          bounds: [1, 10]\n        lit.unfreeze_backbone_epoch_start:\n          \
+    type: range\n          value_type: int\n          bounds: [0, 1]\n        lit.unfreeze_backbone_percentage:\n          \
+    type: range\n          value_type: float\n          bounds: [0.0, 1.0]\n";
+
+#[test]
+fn its_search_minimizes_the_best_checkpoints_score() {
+    let place = Place::new();
+    write_configs(&place);
+    place.write("config/optim.yaml", OPTIM);
+    pictures::moths(place.path(), 32);
+    place.ok(&format!("-m train --config-path config --config-name optim hydra.sweep.dir=sweep {SMALL}"));
+    let sweep = place.path().join("sweep");
+    let score = |job: &str| {
+        let results = json(&sweep.join(job).join("results.json"));
+        let best = results["best"].as_f64().unwrap();
+        let named = format!("checkpoints/epoch=000-epoch-val-loss={best:.4}.ckpt");
+        assert_eq!(results["best_checkpoint"], named.as_str());
+        best
+    };
+    let scores = [score("0"), score("1")];
+    let table = std::fs::read_to_string(sweep.join("results.csv")).unwrap();
+    for score in scores {
+        assert!(table.contains(&score.to_string()), "{score} in {table}");
+    }
+    let best = place.ok("best sweep").out;
+    let least = if scores[0] <= scores[1] { 0 } else { 1 };
+    let line = format!("#{least}, best:epoch-val-loss {} (less is better)", scores[least]);
+    assert!(best.contains(&line), "{best}");
+    assert!(best.contains("lit.loss_weights.0="), "{best}");
+}
+
+#[test]
+fn its_tuning_sets_the_batch_size_and_the_rate() {
+    let place = Place::new();
+    write_configs(&place);
+    pictures::moths(place.path(), 32);
+    place.ok(&format!(
+        "train --config-path config --config-name dev hydra.run.dir=run {SMALL} tune=true \
+         +tuner.batch_size.max_val=8 +tuner.learning_rate.num_training=20"
+    ));
+    let run = place.path().join("run");
+    let results = json(&run.join("results.json"));
+    assert_eq!(results["tuned"]["data.batch_size"], 8, "{results}");
+    let rate = results["tuned"]["lit.optimizer.lr"].as_f64().unwrap();
+    let config = std::fs::read_to_string(run.join(".hydra/config.yaml")).unwrap();
+    let of = |key: &str| -> Vec<f64> {
+        config.lines().filter_map(|line| line.trim().strip_prefix(key)?.parse().ok()).collect()
+    };
+    // In its place, and noted at the end.
+    assert!(of("batch_size: ") == [8.0; 2] && of("lr: ") == [rate; 2], "{rate} in {config}");
+    let sizes = std::fs::read_to_string(run.join("batch_size.csv")).unwrap();
+    assert_eq!(sizes, "batch_size,fits\n2,true\n4,true\n8,true\n");
+}
+
+/// An endless training of the experiment that has kept its first best checkpoint.
+fn endless(place: &Place) -> Child {
+    let line = format!("{EXPERIMENT} trainer.max_epochs=100000 callbacks.early_stopping=null test=false");
+    let mut command = place.command(&format!("{line} hydra.run.dir=run"));
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    let kept = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().contains("epoch-val-loss");
+    let folder = place.path().join("run/checkpoints");
+    while !std::fs::read_dir(&folder).into_iter().flatten().flatten().any(kept) {
+        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint after two minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+#[test]
+fn however_the_fit_ends_the_best_checkpoint_has_its_second_name() {
+    // Ctrl-C, and pictures that are gone in the middle of the training.
+    for interrupts in [true, false] {
+        let place = Place::new();
+        pictures::moths(place.path(), 32);
+        let mut child = endless(&place);
+        if interrupts {
+            Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        } else {
+            std::fs::rename(place.path().join("images"), place.path().join("away")).unwrap();
+        }
+        let code = child.wait().unwrap().code();
+        let results = json(&place.path().join("run/results.json"));
+        let expected = if interrupts { (Some(130), "interrupted") } else { (Some(1), "failed") };
+        assert_eq!((code, results["status"].as_str().unwrap()), expected);
+        let best = place.path().join("run").join(results["best_checkpoint"].as_str().unwrap());
+        let copy = std::fs::read(place.path().join("run/best.ckpt")).unwrap();
+        assert_eq!(copy, std::fs::read(best).unwrap());
+    }
 }

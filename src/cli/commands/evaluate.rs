@@ -110,25 +110,26 @@ fn write_predictions(run: &mut Run, path: &Path, asked: &Asked) -> Result<usize>
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut arrays = Arrays::new(folder.join("arrays"), asked.arrays.clone());
     let mut known = Vec::new();
-    let dataset = run.data.loader(asked.split)?.map(|loader| loader.dataset);
-    let dataset = dataset.filter(|_| asked.images);
+    let loader = run.data.loader(asked.split)?;
+    let none = || Error::request(format!("the data has no {} split", asked.split.name()));
+    let dataset = loader.map(|loader| loader.dataset).ok_or_else(none)?;
     let mut next = 0;
     let samples = run.trainer.predict(run.task.as_mut(), run.data.as_ref(), asked.split, |ids, rows| {
         arrays.add(&rows.arrays)?;
-        if let Some(dataset) = &dataset {
-            for row in &rows.rows {
-                sort_image(folder, dataset.path(next), &rows.columns, row)?;
-                next += 1;
-            }
-        }
         if !header {
             header = true;
             known = rows.arrays.iter().map(|(name, _)| name.clone()).collect();
             let columns = std::iter::once("id").chain(rows.columns.iter().map(String::as_str));
-            writer.write_record(columns).map_err(failed)?;
+            writer.write_record(columns.chain(dataset.columns().iter().map(String::as_str))).map_err(failed)?;
         }
         for (id, row) in ids.iter().zip(&rows.rows) {
-            writer.write_record(std::iter::once(id).chain(row)).map_err(failed)?;
+            if asked.images {
+                sort_image(folder, dataset.path(next), &rows.columns, row)?;
+            }
+            let mut own = dataset.row(next);
+            own.resize(dataset.columns().len(), String::new());
+            writer.write_record(std::iter::once(id).chain(row).chain(&own)).map_err(failed)?;
+            next += 1;
         }
         Ok(())
     });
@@ -171,8 +172,11 @@ fn sort_image(folder: &Path, image: Option<&Path>, columns: &[String], row: &[St
     let mut place = folder.join(format!("{mark}{name}"));
     // Images of one name from several classes must not replace each other.
     let parent = image.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    if place.exists() {
-        place = folder.join(format!("{mark}{}_{name}", plain(&parent)));
+    let mut others = 0;
+    while place.exists() {
+        let number = if others == 0 { String::new() } else { format!("{others}_") };
+        place = folder.join(format!("{mark}{}_{number}{name}", plain(&parent)));
+        others += 1;
     }
     std::fs::copy(image, &place).map(drop).map_err(|error| Error::io("write", &place, error))
 }

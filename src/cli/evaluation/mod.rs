@@ -1,6 +1,7 @@
 //! `runner evaluate`: what a table of predictions says of a model. Needs neither the model nor its data.
 
 mod confusion;
+pub mod curves;
 mod outcomes;
 mod pictures;
 mod plots;

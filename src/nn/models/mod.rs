@@ -9,6 +9,9 @@ mod timm;
 mod varkoder;
 pub mod vision;
 
+#[cfg(test)]
+mod tests;
+
 use crate::registry::Registry;
 
 /// Adds every model.

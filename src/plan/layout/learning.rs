@@ -49,11 +49,18 @@ fn target(part: &mut Part, name: &str, known: &[(&str, &str)], problems: &mut Pr
 
 /// The optimizer and its schedule; of several, one that holds them all.
 pub(super) fn optimizers(mut optim: Part, problems: &mut Problems) -> (Option<Node>, Option<Node>) {
+    let names_none = optim.is_empty("optimizer");
     let several = optim.part("optimizer");
     let mut own = optim.rest();
     own.retain(|_, node| !node.is_null());
     let path = several.path().clone();
     let several = several.rest();
+    if names_none {
+        if is_news("no optimizer") {
+            tracing::warn!("optim.optimizer names no optimizer: the network learns nothing");
+        }
+        return (Some(Made::component("runner.optim.Several").with("optimizers", Map::default()).node()), None);
+    }
     if several.is_empty() {
         // The older form: the arguments of SGD.
         return (Some(sgd(own).node()), None);

@@ -32,6 +32,11 @@ impl Part {
         self.map.contains_key(key)
     }
 
+    /// Whether a key is there with a mapping of nothing.
+    pub fn is_empty(&self, key: &str) -> bool {
+        self.map.get(key).and_then(Node::as_map).is_some_and(Map::is_empty)
+    }
+
     /// Takes a value out; null is none.
     pub fn take(&mut self, key: &str) -> Option<Node> {
         self.map.shift_remove(key).filter(|node| !node.is_null())

@@ -178,7 +178,19 @@ fn net(model: &mut Part, problems: &mut Problems) -> Made {
         }
         .and(part.rest());
     }
-    net
+    // Weights of another training, for the network as it is now.
+    match model.take("transfer") {
+        Some(Node { value: Value::Map(transfer), .. }) => {
+            Made::component("runner.models.Modified").with_made("net", net).and(transfer)
+        }
+        Some(other) => {
+            let message = "the weights to begin with are a mapping";
+            let help = "transfer: {weights: FILE, remove_prefix: net., partial: true}";
+            problems.push(model.problem("transfer", &other, message).help(help));
+            net
+        }
+        None => net,
+    }
 }
 
 /// torchvision's arguments of today: `pretrained` is now `weights`.

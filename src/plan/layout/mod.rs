@@ -30,6 +30,12 @@ pub fn adopt(config: Node, folder: &Path) -> Result<Node, Problems> {
     }
 }
 
+/// The metric that a sweep over a config in another program's shape optimizes, where the config names none itself.
+pub fn objective(config: &Node) -> Option<&'static str> {
+    let has_own = config.get("optimized_metric").is_some_and(|node| !node.is_null());
+    (!has_own && moths::is_written_in(config)).then_some(moths::OBJECTIVE)
+}
+
 /// Whether a config in malpolon's shape asks for predictions rather than for training (`run.predict: true`).
 pub fn asks_to_predict(adopted: &Node) -> bool {
     adopted.select("task.task").is_some() && adopted.select("run.predict").and_then(Node::as_bool) == Some(true)

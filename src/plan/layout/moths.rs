@@ -12,6 +12,9 @@ const LEVELS: [&str; 4] = ["species", "group", "family", "genus"];
 /// The architectures whose last layer it takes off.
 const FAMILIES: [&str; 5] = ["efficientnet_", "resnet", "resnext", "wide_resnet", "regnet_"];
 
+/// The score of the best checkpoint: what its training returns.
+pub(super) const OBJECTIVE: &str = "best:epoch-val-loss";
+
 /// Whether a config has moths' shape.
 pub(super) fn is_written_in(config: &Node) -> bool {
     config.get("lit").and_then(Node::as_map).is_some() && config.select("trainer.instance").is_some()
@@ -35,13 +38,13 @@ pub(super) fn adopt(mut config: Node, folder: &Path) -> Result<Node, Problems> {
         ("trainer", instance.node()),
         ("callbacks", callbacks),
         ("logger", loggers),
-        ("tuner", tuner()),
+        ("tuner", tuner(Part::of(&config, "tuner", &root))),
         ("best_checkpoint_copy", Node::program(folder.join("best.ckpt").display().to_string())),
     ] {
         put(&mut config, key, node);
     }
     if config.get("optimized_metric").is_none() {
-        put(&mut config, "optimized_metric", Node::program("best:epoch-val-loss"));
+        put(&mut config, "optimized_metric", Node::program(OBJECTIVE));
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
@@ -176,13 +179,15 @@ fn loggers(mut map: Map, folder: &Path) -> Node {
     Node::program(map)
 }
 
-/// What `tune: true` looks for: a batch size, then a learning rate.
-fn tuner() -> Node {
+/// What `tune: true` looks for: a batch size, then a learning rate; with what the config says of either.
+fn tuner(mut given: Part) -> Node {
     let batch_size = Made::default().with("batch_arg_name", "data.batch_size");
     let learning_rate = Made::default().with("attr_name", "lit.optimizer.lr").with("min_lr", 1e-8).with("max_lr", 1.0);
+    let (of_size, of_rate) = (given.part("batch_size").rest(), given.part("learning_rate").rest());
     Made::component("runner.tuner.Tuner")
-        .with_made("batch_size", batch_size)
-        .with_made("learning_rate", learning_rate)
+        .with_made("batch_size", batch_size.and(of_size))
+        .with_made("learning_rate", learning_rate.and(of_rate))
+        .and(given.rest())
         .node()
 }
 

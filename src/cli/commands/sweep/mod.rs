@@ -14,7 +14,7 @@ use crate::cli::command::Command;
 use crate::cli::compose::{self, Request};
 use crate::config::{Config, Node, Problems, Value, emit, overrides};
 use crate::error::{Error, Result};
-use crate::plan::Plan;
+use crate::plan::{Plan, layout};
 use crate::registry::Registry;
 use crate::run::RunDir;
 use crate::sweep::launchers::{Launcher, LauncherSettings, Local, Processes, Slurm, Spawned};
@@ -205,6 +205,9 @@ fn objectives(request: &Request, parent: &Config, search: Option<&Search>) -> Re
     };
     if metrics.is_empty() && request.command == Command::Objective {
         metrics.push(OBJECTIVE.to_owned());
+    }
+    if metrics.is_empty() {
+        metrics.extend(layout::objective(&parent.job).map(str::to_owned));
     }
     match search.map(|search| search.settings.directions.len()) {
         Some(wanted) if wanted != metrics.len() => {

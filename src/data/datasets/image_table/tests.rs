@@ -101,6 +101,7 @@ fn what_is_wrong_with_a_table_is_named() {
     assert!(problem(&format!("{text}classes: [x]\n")).contains("the label `y` is not among `classes`"));
     assert!(problem(&format!("{text}separator: '::'\n")).contains("`separator` is one character"));
 }
+<<<<<<< HEAD
 
 #[test]
 fn json_lines_tabs_and_rare_classes() {
@@ -121,3 +122,51 @@ fn json_lines_tabs_and_rare_classes() {
     assert_eq!((set.facts().classes, set.facts().class_counts), (vec!["Rest".into(), "y".into()], vec![2, 2]));
     assert!(problem(&format!("{text}label_separator: ';'\nmin_samples: 2\n")).contains("sets and levels are not"));
 }
+||||||| fb65b5d
+=======
+
+/// malpolon's sample of GeoLifeCLEF 2023: four bands of two files, several rows a patch.
+#[test]
+fn patches_of_satellites_with_several_species() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/malpolon/glc23");
+    let table = root.join("Presence_only_occurrences/Presences_only_train_sample_mutilabel_dummy.csv");
+    if !table.is_file() {
+        eprintln!("skipped: the sample data malpolon/glc23 is not here");
+        return;
+    }
+    let text = |bands: &str| {
+        let file = |band: &str, mode: &str| {
+            format!("  - {{path: \"{band}/{{patchID[-2:]}}/{{patchID[-4:-2]}}/{{patchID}}.jpeg\", mode: {mode}}}\n")
+        };
+        format!(
+            "_target_: runner.data.ImageTable\ntable: {}\nroot: {}\nlabel_columns: speciesId\nid_column: patchID\n\
+             merge_rows: true\ncolumns: [lon, lat]\nbands: {bands}\nstratify: false\n\
+             train_val_test_split: [1.0, 0.0, 0.0]\n\
+             test_transforms: [{{_target_: torchvision.transforms.ToTensor}}]\n\
+             train_transforms: [{{_target_: torchvision.transforms.ToTensor}}]\nfiles:\n{}{}",
+            table.display(),
+            root.join("SatelliteImages").display(),
+            file("rgb", "RGB"),
+            file("nir", "L"),
+        )
+    };
+    let set = module(&text("null")).unwrap();
+    let loader = set.loader(Split::Train).unwrap().unwrap();
+    assert_eq!((loader.dataset.len(), set.facts().classes.len(), set.facts().labels), (93, 96, LabelKind::Multi));
+    let mut counts: Vec<usize> = (0..93).map(|i| loader.dataset.target_words(i).split(';').count()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts[89..], [1, 2, 3, 5]);
+    assert_eq!(loader.dataset.columns(), ["lon", "lat"]);
+    let sample = |set: &dyn crate::data::DataModule| {
+        let loader = set.loader(Split::Train).unwrap().unwrap();
+        let first = (0..93).find(|&i| loader.dataset.id(i) == "5982155").unwrap();
+        let key = crate::data::SampleKey { seed: 1, epoch: 0, index: first as u64 };
+        let batch = loader.dataset.batch(&[key]).unwrap();
+        batch.input().unwrap().shallow_clone()
+    };
+    let whole = sample(set.as_ref());
+    assert_eq!(whole.size(), [1, 4, 128, 128]);
+    let turned = sample(module(&text("[3, 1, 0]")).unwrap().as_ref());
+    assert_eq!(turned, whole.index_select(1, &tch::Tensor::from_slice(&[3i64, 1, 0])));
+}
+>>>>>>> main

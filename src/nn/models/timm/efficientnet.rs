@@ -3,9 +3,10 @@
 use tch::Tensor;
 
 use super::Common;
+use super::pool::Pooling;
 use crate::error::Result;
 use crate::nn::init;
-use crate::nn::layers::{BatchNorm, Conv2d, ConvOptions, Dropout, Function, Linear, Pool, StochasticDepth};
+use crate::nn::layers::{BatchNorm, Conv2d, ConvOptions, Dropout, Function, Linear, StochasticDepth};
 use crate::nn::models::vision::blocks::make_divisible;
 use crate::nn::{Module, Path, trace};
 
@@ -86,6 +87,15 @@ impl ConvAndNorm {
     }
 }
 
+/// What a block does to its image.
+#[derive(Clone, Copy)]
+struct Window {
+    expand: i64,
+    kernel: i64,
+    stride: i64,
+    dilation: i64,
+}
+
 struct Block {
     name: String,
     widen: Option<ConvAndNorm>,
@@ -97,9 +107,11 @@ struct Block {
 }
 
 impl Block {
-    fn new(path: &Path, inputs: i64, outputs: i64, [expand, kernel, stride]: [i64; 3], depth: f64) -> Result<Self> {
+    fn new(path: &Path, inputs: i64, outputs: i64, window: Window, depth: f64) -> Result<Self> {
+        let Window { expand, kernel, stride, dilation } = window;
         let middle = if expand == 1 { inputs } else { make_divisible((inputs * expand) as f64, 8) };
-        let deep = ConvOptions::new(kernel).stride(stride).padding(kernel / 2).groups(middle);
+        let deep = ConvOptions::new(kernel).stride(stride).dilation(dilation).groups(middle);
+        let deep = deep.padding(dilation * (kernel / 2));
         let one = ConvOptions::new(1);
         let squeezed = (inputs as f64 * 0.25).round_ties_even() as i64;
         // A block that does not widen has no first convolution; the names move up.
@@ -134,7 +146,7 @@ pub(super) struct EfficientNet {
     stem: ConvAndNorm,
     blocks: Vec<Block>,
     head: ConvAndNorm,
-    pool: Pool,
+    pool: Pooling,
     dropout: Dropout,
     classifier: Option<Linear>,
 }
@@ -148,21 +160,31 @@ impl EfficientNet {
         let total: i64 = STAGES.iter().map(|stage| depth(stage[4])).sum();
         let mut blocks = Vec::new();
         let mut inputs = first;
+        // How small the image has become, and how far apart windows look where it may not become smaller.
+        let (mut reached, mut dilation) = (2, 1);
         for (index, [expand, kernel, stride, channels, count]) in STAGES.into_iter().enumerate() {
             let outputs = scale.channels(channels);
             for block in 0..depth(count) {
                 let at = path.child("blocks").child(index).child(block);
                 let drop = common.depth * blocks.len() as f64 / total as f64;
-                let stride = if block == 0 { stride } else { 1 };
-                blocks.push(Block::new(&at, inputs, outputs, [expand, kernel, stride], drop)?);
+                let mut window = Window { expand, kernel, stride: if block == 0 { stride } else { 1 }, dilation };
+                if window.stride > 1 && reached * window.stride > common.stride {
+                    // The block itself still looks as far as those before it.
+                    dilation *= window.stride;
+                    window.stride = 1;
+                } else {
+                    reached *= window.stride;
+                }
+                blocks.push(Block::new(&at, inputs, outputs, window, drop)?);
                 inputs = outputs;
             }
         }
         let features = scale.channels(1280);
         let head = ConvAndNorm::new(path, ["conv_head", "bn2"], inputs, features, ConvOptions::new(1))?;
-        let pool = Pool::global(&path.child("global_pool"), 1);
+        let pool = Pooling::new(&path.child("global_pool"), common.pool.unwrap_or_default());
         let dropout = Dropout::new(&path.child("drop"), common.dropout);
-        let classifier = common.classes.map(|classes| Linear::new(&path.child("classifier"), features, classes, true));
+        let width = features * pool.kind.times();
+        let classifier = common.classes.map(|classes| Linear::new(&path.child("classifier"), width, classes, true));
         let classifier = classifier.transpose()?;
         reinitialize(path);
         Ok(EfficientNet { stem, blocks, head, pool, dropout, classifier })
@@ -202,15 +224,16 @@ impl EfficientNet {
 
 impl Module for EfficientNet {
     fn has_map(&self) -> bool {
-        true
+        // Other heads count on as many features as the map has channels.
+        self.pool.kind.times() == 1
     }
 
     fn map(&self, input: &Tensor, train: bool) -> Option<Tensor> {
-        Some(self.last(input, train))
+        self.has_map().then(|| self.last(input, train))
     }
 
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
-        let x = self.pool.forward(&self.last(input, train), train).flatten(1, -1);
+        let x = self.pool.forward(&self.last(input, train), train);
         let x = self.dropout.forward(&x, train);
         self.classifier.as_ref().map_or_else(|| x.shallow_clone(), |classifier| classifier.forward(&x, train))
     }

@@ -1,12 +1,15 @@
 //! `timm.create_model`: its families under timm's names, arguments and state-dict names.
 
 mod efficientnet;
+mod pool;
 mod vit;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::vision::resnet::{ResNet, Shape as ResNetShape};
+use pool::{GlobalPool, Pooling};
+
+use super::vision::resnet::{Pooled, ResNet, Shape as ResNetShape};
 use crate::error::Result;
 use crate::nn::args::Count;
 use crate::nn::{Module, Net, NetSpec, Path, weights};
@@ -112,6 +115,13 @@ pub(super) struct CreateModelArgs {
     /// Pixels of a side of the image, for networks that depend on it; null for the name's.
     #[serde(default)]
     img_size: Option<Count>,
+    /// What becomes of the final feature map: avg, max, avgmax, catavgmax, "" (it stays, with `num_classes: 0`); of
+    /// transformers token, avg, max, avgmax. null is the network's own: avg, or token.
+    #[serde(default)]
+    global_pool: Option<GlobalPool>,
+    /// By how much the final feature map is smaller than the image: 32, 16 or 8. Strides beyond it become dilations.
+    #[serde(default)]
+    output_stride: Option<Count>,
 }
 
 fn imagenet() -> u32 {
@@ -126,6 +136,9 @@ fn zero() -> Fraction {
     Fraction(0.0)
 }
 
+/// By how much the networks make an image smaller, unless told otherwise.
+const LARGEST_STRIDE: i64 = 32;
+
 /// What every family is given.
 struct Common {
     classes: Option<i64>,
@@ -133,6 +146,9 @@ struct Common {
     dropout: f64,
     depth: f64,
     image: Option<i64>,
+    pool: Option<GlobalPool>,
+    /// Of the final feature map.
+    stride: i64,
 }
 
 /// A family's member by its name, if it has one.
@@ -200,6 +216,32 @@ impl Component for CreateModelArgs {
                 None => "resnet*, efficientnet_b* and vit_* are known".into(),
             });
         }
+        let stride = self.output_stride.map_or(LARGEST_STRIDE, |stride| stride.0);
+        if ![8, 16, LARGEST_STRIDE].contains(&stride) {
+            cx.problem("output_stride", format!("{stride} is none of 32, 16 and 8"));
+        }
+        let is_transformer = matches!(family(&self.model_name), Some(Family::Vit(_)));
+        if is_transformer && self.output_stride.is_some() {
+            cx.problem("output_stride", format!("`{}` has no strides that could be changed", self.model_name)).help =
+                Some("remove it; the patch's size is in the network's name".into());
+        }
+        let known: &[GlobalPool] = match is_transformer {
+            true => &[GlobalPool::Token, GlobalPool::Avg, GlobalPool::Max, GlobalPool::AvgMax, GlobalPool::None],
+            false => &[GlobalPool::Avg, GlobalPool::Max, GlobalPool::AvgMax, GlobalPool::CatAvgMax, GlobalPool::None],
+        };
+        if let Some(pool) = self.global_pool {
+            if !known.contains(&pool) {
+                let kind = if is_transformer { "a transformer" } else { "a convolutional network" };
+                let problem = cx.problem("global_pool", format!("{kind} cannot be pooled like this"));
+                problem.help = Some(match is_transformer {
+                    true => "one of token, avg, max, avgmax".into(),
+                    false => "one of avg, max, avgmax, catavgmax".into(),
+                });
+            } else if pool == GlobalPool::None && self.num_classes > 0 {
+                cx.problem("global_pool", "a head needs features, not a map").help =
+                    Some("set num_classes: 0 too, or a pooling".into());
+            }
+        }
         if self.pretrained == Pretrained::Published && self.checkpoint_path.is_none() {
             cx.problem("pretrained", "timm's weights have no fixed address with a checksum").help =
                 Some("give the path of a local file: pretrained: weights.safetensors".into());
@@ -219,11 +261,17 @@ impl CreateModelArgs {
             dropout: self.drop_rate.0,
             depth: self.drop_path_rate.0,
             image: self.img_size.map(|size| size.0),
+            pool: self.global_pool,
+            stride: self.output_stride.map_or(LARGEST_STRIDE, |stride| stride.0),
         };
         let net: Box<dyn Module> = match family(&self.model_name) {
             Some(Family::ResNet(shape)) => {
-                let shape = ResNetShape { channels: common.channels, ..shape };
-                Box::new(ResNet::new(path, &shape, common.classes, true)?.with_dropout(common.dropout))
+                // The stages after the first would halve the map that the stem has made a quarter of the image.
+                let dilate = [8, 16, 32].map(|reached| reached > common.stride);
+                let shape = ResNetShape { channels: common.channels, dilate, ..shape };
+                let pool = common.pool.unwrap_or_default();
+                let pooled = |path: &Path| Pooled { module: Box::new(Pooling::new(path, pool)), times: pool.times() };
+                Box::new(ResNet::pooled(path, &shape, common.classes, true, pooled)?.with_dropout(common.dropout))
             }
             Some(Family::EfficientNet(scale)) => Box::new(efficientnet::EfficientNet::new(path, &scale, &common)?),
             Some(Family::Vit(shape)) => Box::new(vit::VisionTransformer::new(path, &shape, &common)?),

@@ -3,12 +3,18 @@
 use tch::{Device, Kind, Tensor};
 
 use super::Common;
+use super::pool::GlobalPool;
 use crate::error::{Error, Result};
 use crate::nn::init;
 use crate::nn::layers::{Conv2d, ConvOptions, Dropout, LayerNorm, Linear, StochasticDepth};
 use crate::nn::{Module, Path, trace};
 
 const EPS: f64 = 1e-6;
+
+/// Whether the final normalization comes after the pooling.
+fn is_late(pool: GlobalPool) -> bool {
+    matches!(pool, GlobalPool::Avg | GlobalPool::Max | GlobalPool::AvgMax)
+}
 
 /// Sizes by name.
 pub(super) struct Shape {
@@ -99,6 +105,7 @@ pub(super) struct VisionTransformer {
     positions: Tensor,
     projection: Conv2d,
     blocks: Vec<Block>,
+    pool: GlobalPool,
     norm: LayerNorm,
     dropout: Dropout,
     head: Option<Linear>,
@@ -125,7 +132,10 @@ impl VisionTransformer {
                 Block::new(&path.child("blocks").child(index), shape, depth)
             })
             .collect::<Result<_>>()?;
-        let norm = LayerNorm::new(&path.child("norm"), dim, EPS)?;
+        let pool = common.pool.unwrap_or(GlobalPool::Token);
+        // Where patches are pooled, their mean is normalized rather than each of them.
+        let norm = if is_late(pool) { "fc_norm" } else { "norm" };
+        let norm = LayerNorm::new(&path.child(norm), dim, EPS)?;
         let dropout = Dropout::new(&path.child("head_drop"), common.dropout);
         let head = common.classes.map(|classes| Linear::new(&path.child("head"), dim, classes, true)).transpose()?;
         path.reinitialize(|kind, name, t| match (kind, name) {
@@ -135,7 +145,7 @@ impl VisionTransformer {
             ("Linear", "bias") => init::zeros(t),
             _ => {}
         });
-        Ok(VisionTransformer { image, class_token, positions, projection, blocks, norm, dropout, head })
+        Ok(VisionTransformer { image, class_token, positions, projection, blocks, pool, norm, dropout, head })
     }
 }
 
@@ -154,7 +164,14 @@ impl Module for VisionTransformer {
         for block in &self.blocks {
             x = block.forward(&x, train);
         }
-        let x = self.dropout.forward(&self.norm.forward(&x, train).select(1, 0), train);
+        let x = if is_late(self.pool) {
+            // Without the class token.
+            self.norm.forward(&self.pool.over(&x.narrow(1, 1, x.size()[1] - 1), &[1]), train)
+        } else {
+            let x = self.norm.forward(&x, train);
+            if self.pool == GlobalPool::Token { x.select(1, 0) } else { x }
+        };
+        let x = self.dropout.forward(&x, train);
         self.head.as_ref().map_or_else(|| x.shallow_clone(), |head| head.forward(&x, train))
     }
 }

@@ -5,6 +5,7 @@ pub mod blocks;
 mod convnext;
 mod densenet;
 mod efficientnet;
+mod inception;
 mod mobilenet;
 mod regnet;
 pub mod resnet;
@@ -77,4 +78,5 @@ pub fn register(registry: &mut Registry) {
     vit::register(registry);
     swin::register(registry);
     regnet::register(registry);
+    inception::register(registry);
 }

@@ -137,6 +137,9 @@ struct BlockArgs {
     inputs: i64,
     planes: i64,
     stride: i64,
+    /// Of the convolution that strides.
+    first_dilation: i64,
+    /// Of the convolution after it, in a basic block.
     dilation: i64,
     downsample: bool,
 }
@@ -159,16 +162,16 @@ impl Block {
             convs.push((conv, norm(&path.child(format!("bn{index}")), shape.norm, outputs)?));
             Ok::<_, Error>(())
         };
-        let three = || ConvOptions::new(3).padding(args.dilation).dilation(args.dilation);
+        let three = |dilation| ConvOptions::new(3).padding(dilation).dilation(dilation);
         match shape.block {
             BlockKind::Basic => {
-                add(args.inputs, args.planes, ConvOptions::new(3).padding(1).stride(args.stride))?;
-                add(args.planes, args.planes, ConvOptions::new(3).padding(1))?;
+                add(args.inputs, args.planes, three(args.first_dilation).stride(args.stride))?;
+                add(args.planes, args.planes, three(args.dilation))?;
             }
             BlockKind::Bottleneck => {
                 let width = (args.planes as f64 * (shape.width as f64 / 64.0)) as i64 * shape.groups;
                 add(args.inputs, width, ConvOptions::new(1))?;
-                add(width, width, three().stride(args.stride).groups(shape.groups))?;
+                add(width, width, three(args.first_dilation).stride(args.stride).groups(shape.groups))?;
                 add(width, outputs, ConvOptions::new(1))?;
             }
         }
@@ -220,8 +223,8 @@ impl Body {
     /// # Errors
     /// When arguments contradict each other.
     pub fn new(path: &Path, shape: &Shape) -> Result<Self> {
-        if shape.block == BlockKind::Basic && (shape.groups != 1 || shape.width != 64 || shape.dilate.contains(&true)) {
-            return Err(Error::request("resnet18 and resnet34 have one group of width 64 and no dilation"));
+        if shape.block == BlockKind::Basic && (shape.groups != 1 || shape.width != 64) {
+            return Err(Error::request("resnet18 and resnet34 have one group of width 64"));
         }
         let conv =
             Conv2d::new(&path.child("conv1"), shape.channels, 64, ConvOptions::new(7).stride(2).padding(3).no_bias())?;
@@ -245,7 +248,8 @@ impl Body {
                     inputs,
                     planes,
                     stride: if first { stride } else { 1 },
-                    dilation: if first { before } else { dilation },
+                    first_dilation: if first { before } else { dilation },
+                    dilation,
                     downsample: first && (stride != 1 || inputs != planes * shape.block.expansion()),
                 };
                 blocks.push(Block::new(&at.child(block), shape, &args)?);
@@ -294,20 +298,53 @@ pub fn reinitialize(path: &Path, zero_last: Option<BlockKind>) {
 /// A residual network for classification: `[batch, 3, height, width]` to `[batch, num_classes]`.
 pub struct ResNet {
     body: Body,
-    pool: Pool,
+    pool: Pooled,
     dropout: f64,
     fc: Option<Linear>,
 }
 
+/// What becomes of the final feature map before the head.
+pub struct Pooled {
+    /// `[N, C, H, W]` to `[N, C * times]`, or to the map itself where there is no head.
+    pub module: Box<dyn Module>,
+    /// Features for each channel.
+    pub times: i64,
+}
+
+/// The mean over all positions.
+struct Mean(Pool);
+
+impl Module for Mean {
+    fn forward(&self, input: &Tensor, train: bool) -> Tensor {
+        self.0.forward(input, train).flatten(1, -1)
+    }
+}
+
 impl ResNet {
-    /// Makes the network; no head when `classes` is `None`.
+    /// Makes the network with torchvision's pooling; no head when `classes` is `None`.
     ///
     /// # Errors
     /// When arguments contradict each other.
     pub fn new(path: &Path, shape: &Shape, classes: Option<i64>, zero_last: bool) -> Result<Self> {
+        let mean = |path: &Path| Pooled { module: Box::new(Mean(Pool::global(path, 1))), times: 1 };
+        ResNet::pooled(path, shape, classes, zero_last, mean)
+    }
+
+    /// Makes the network with the pooling that `pool` makes below `avgpool`.
+    ///
+    /// # Errors
+    /// When arguments contradict each other.
+    pub fn pooled(
+        path: &Path,
+        shape: &Shape,
+        classes: Option<i64>,
+        zero_last: bool,
+        pool: impl FnOnce(&Path) -> Pooled,
+    ) -> Result<Self> {
         let body = Body::new(path, shape)?;
-        let pool = Pool::global(&path.child("avgpool"), 1);
-        let fc = classes.map(|classes| Linear::new(&path.child("fc"), shape.features(), classes, true));
+        let pool = pool(&path.child("avgpool"));
+        let features = shape.features() * pool.times;
+        let fc = classes.map(|classes| Linear::new(&path.child("fc"), features, classes, true));
         let fc = fc.transpose()?;
         reinitialize(path, zero_last.then_some(shape.block));
         Ok(ResNet { body, pool, dropout: 0.0, fc })
@@ -329,15 +366,16 @@ impl ResNet {
 
 impl Module for ResNet {
     fn has_map(&self) -> bool {
-        true
+        // Other heads count on as many features as the map has channels.
+        self.pool.times == 1
     }
 
     fn map(&self, input: &Tensor, train: bool) -> Option<Tensor> {
-        Some(self.last(input, train))
+        self.has_map().then(|| self.last(input, train))
     }
 
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
-        let x = self.pool.forward(&self.last(input, train), train).flatten(1, -1);
+        let x = self.pool.module.forward(&self.last(input, train), train);
         let x = if self.dropout > 0.0 { x.dropout(self.dropout, train) } else { x };
         self.fc.as_ref().map_or_else(|| x.shallow_clone(), |fc| fc.forward(&x, train))
     }
@@ -378,10 +416,15 @@ macro_rules! resnets {
                 },
                 |args, path| {
                     let shape = Shape::named($model).ok_or_else(|| Error::failed("an unknown residual network"))?;
+                    let dilate = args.replace_stride_with_dilation.unwrap_or_default();
+                    if shape.block == BlockKind::Basic && dilate.contains(&true) {
+                        return Err(Error::request("resnet18 and resnet34 of torchvision have no dilation")
+                            .help("timm's have: timm.create_model with output_stride 16 or 8"));
+                    }
                     let shape = Shape {
                         groups: args.groups.0,
                         width: args.width_per_group.0,
-                        dilate: args.replace_stride_with_dilation.unwrap_or_default(),
+                        dilate,
                         ..shape
                     };
                     ResNet::new(path, &shape, Some(args.num_classes.0), args.zero_init_residual)
