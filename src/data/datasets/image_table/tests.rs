@@ -101,7 +101,6 @@ fn what_is_wrong_with_a_table_is_named() {
     assert!(problem(&format!("{text}classes: [x]\n")).contains("the label `y` is not among `classes`"));
     assert!(problem(&format!("{text}separator: '::'\n")).contains("`separator` is one character"));
 }
-<<<<<<< HEAD
 
 #[test]
 fn json_lines_tabs_and_rare_classes() {
@@ -122,8 +121,6 @@ fn json_lines_tabs_and_rare_classes() {
     assert_eq!((set.facts().classes, set.facts().class_counts), (vec!["Rest".into(), "y".into()], vec![2, 2]));
     assert!(problem(&format!("{text}label_separator: ';'\nmin_samples: 2\n")).contains("sets and levels are not"));
 }
-||||||| fb65b5d
-=======
 
 /// malpolon's sample of GeoLifeCLEF 2023: four bands of two files, several rows a patch.
 #[test]
@@ -169,4 +166,3 @@ fn patches_of_satellites_with_several_species() {
     let turned = sample(module(&text("[3, 1, 0]")).unwrap().as_ref());
     assert_eq!(turned, whole.index_select(1, &tch::Tensor::from_slice(&[3i64, 1, 0])));
 }
->>>>>>> main
