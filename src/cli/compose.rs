@@ -305,16 +305,19 @@ impl Composed {
         config
     }
 
-    /// Writes `.hydra/config.yaml`, `hydra.yaml` and `overrides.yaml` as Hydra does.
+    /// Writes `.hydra/config.yaml`, `hydra.yaml` and `overrides.yaml` as Hydra does. A job of a sweep does not wait for
+    /// the disk: its sweep can compose it again.
     pub fn write_snapshot(&self, dir: &RunDir) -> Result<()> {
         let Some(subdir) = self.config.hydra.get("output_subdir").and_then(Node::as_str) else { return Ok(()) };
         let config = self.located(dir.path());
         let hydra: Map = [(Key::from("hydra"), config.hydra.clone())].into_iter().collect();
         let overrides: Vec<Node> = config.overrides.iter().map(|text| Node::program(text.as_str())).collect();
+        let of_sweep = config.hydra.get("mode").and_then(Node::as_str) == Some("MULTIRUN");
         for (name, node) in
             [("config", config.job), ("hydra", Node::program(hydra)), ("overrides", Node::program(overrides))]
         {
-            dir.write(&format!("{subdir}/{name}.yaml"), &emit::to_yaml(&node))?;
+            let (path, text) = (format!("{subdir}/{name}.yaml"), emit::to_yaml(&node));
+            if of_sweep { dir.write_derived(&path, &text) } else { dir.write(&path, &text) }?;
         }
         Ok(())
     }

@@ -65,6 +65,7 @@ fn exit(resolvers: &Resolvers, work: impl FnOnce(&Request) -> Result<i32>) -> Ex
 
 fn compute(request: &Request, registry: &Registry) -> Result<i32> {
     use crate::data::Split;
+    crate::native::memory::keep_freed_blocks();
     if let Some(job) = &request.args.sweep_job {
         return commands::sweep::from_file(job, registry);
     }

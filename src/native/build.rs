@@ -24,7 +24,7 @@ fn main() {
 
 fn build_shim(lib: &Path) {
     println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
-    for file in ["build.rs", "shim.h", "shim.cpp"] {
+    for file in ["build.rs", "shim.h", "shim.cpp", "memory.h", "memory.cpp"] {
         println!("cargo::rerun-if-changed=src/native/{file}");
     }
     let root = env::var_os("LIBTORCH_INCLUDE").map_or_else(|| lib.join(".."), PathBuf::from);
@@ -36,7 +36,7 @@ fn build_shim(lib: &Path) {
         .flag(format!("-isystem{}", root.join("include").display()))
         .warnings_into_errors(true)
         .opt_level(1)
-        .file("src/native/shim.cpp")
+        .files(["src/native/shim.cpp", "src/native/memory.cpp"])
         .compile("runner_shim");
 }
 
@@ -48,7 +48,7 @@ fn build_pictures() {
     for folder in env::split_paths(&headers) {
         build.flag(format!("-isystem{}", folder.display()));
     }
-    for file in ["jpeg.h", "jpeg_avx2.h", "jpeg.cpp", "resample.h", "resample.cpp"] {
+    for file in ["jpeg.h", "jpeg_avx2.h", "jpeg_huffman.h", "jpeg.cpp", "resample.h", "resample.cpp"] {
         println!("cargo::rerun-if-changed=src/native/{file}");
     }
     build.file("src/native/jpeg.cpp").file("src/native/resample.cpp").compile("runner_pictures");

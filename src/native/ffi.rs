@@ -175,6 +175,8 @@ unsafe extern "C" {
         out: Out,
     ) -> Text;
 
+    pub fn runner_keep_memory();
+
     pub fn runner_grad_clear(list: List) -> Text;
     pub fn runner_grad_set(tensor: Tensor, grad: Tensor) -> Text;
     pub fn runner_hook_add(tensor: Tensor, owner: *mut c_void, call: HookCall, drop: Drop, id: *mut c_uint) -> Text;

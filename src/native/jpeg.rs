@@ -131,3 +131,77 @@ impl Drop for Jpeg<'_> {
         unsafe { runner_jpeg_close(self.decoder.as_ptr()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of these pixels: `noise` of 256 is nothing else, 0 a smooth slope.
+    fn file(side: [usize; 2], noise: usize, quality: f32, sampling: (u8, u8), own_codes: bool) -> Vec<u8> {
+        let [width, height] = side;
+        let mut state = 7u32;
+        let mut draw = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as usize
+        };
+        let slope = |i: usize| (i / 3 % width + i / 3 / width * 2 + i % 3 * 50) % 256;
+        let pixels: Vec<u8> =
+            (0..width * height * 3).map(|i| ((draw() * noise + slope(i) * (256 - noise)) / 256) as u8).collect();
+        let mut compress = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
+        compress.set_fastest_defaults();
+        compress.set_size(width, height);
+        compress.set_quality(quality);
+        compress.set_chroma_sampling_pixel_sizes(sampling, sampling);
+        compress.set_optimize_coding(own_codes);
+        let mut compress = compress.start_compress(Vec::new()).unwrap();
+        compress.write_scanlines(&pixels).unwrap();
+        compress.finish().unwrap()
+    }
+
+    fn whole(bytes: &[u8]) -> Result<Vec<u8>, JpegError> {
+        let jpeg = Jpeg::open(bytes)?;
+        let Header { width, height, .. } = jpeg.header();
+        jpeg.decode(Window { eighths: 8, left: 0, top: 0, width, height })
+    }
+
+    /// The steps that are ours give what the library's own give: short codes and long ones, coefficients of all sizes,
+    /// stuffed bytes, blocks at the edges, a file that ends while blocks are read ahead.
+    #[test]
+    fn pixels_are_those_of_the_library() {
+        let sides = [[1, 1], [17, 3], [64, 64], [250, 131]];
+        let samplings = [(1, 1), (2, 1), (2, 2)];
+        let qualities = [1.0, 35.0, 90.0, 100.0];
+        for side in sides {
+            for sampling in samplings {
+                for (quality, noise) in qualities.into_iter().flat_map(|q| [0, 60, 256].map(|noise| (q, noise))) {
+                    for own_codes in [false, true] {
+                        let bytes = file(side, noise, quality, sampling, own_codes);
+                        let library = mozjpeg::Decompress::new_mem(&bytes).unwrap();
+                        let expected: Vec<u8> = library.rgb().unwrap().read_scanlines().unwrap();
+                        let pixels = whole(&bytes).unwrap();
+                        assert!(
+                            pixels == expected,
+                            "{side:?} {sampling:?} quality {quality} noise {noise} {own_codes}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is wrong in a file may give other pixels, but no harm, and the same each time.
+    #[test]
+    fn broken_bytes_do_no_harm() {
+        let good = file([90, 70], 60, 90.0, (2, 2), false);
+        for at in (20..good.len()).step_by(3) {
+            for value in [0x00, 0xFF, good[at] ^ 0x10] {
+                let mut bytes = good.clone();
+                bytes[at] = value;
+                if Jpeg::open(&bytes).is_ok_and(|jpeg| jpeg.header().width < 1000 && jpeg.header().height < 1000) {
+                    assert_eq!(whole(&bytes), whole(&bytes));
+                }
+            }
+            assert!(at + 8 > good.len() || whole(&good[..at]).is_err());
+        }
+    }
+}

@@ -80,7 +80,7 @@ AVX2 void inverse_dct(j_decompress_ptr, jpeg_component_info *component, JCOEFPTR
     }
     if (_mm_testz_si128(rest, rest)) {
         // One value: both passes only scale it.
-        const int value = (((block[0] * quantizers[0]) << PASS1_BITS) + (1 << (PASS1_BITS + 2))) >> (PASS1_BITS + 3);
+        const int value = (block[0] * quantizers[0] * (1 << PASS1_BITS) + (1 << (PASS1_BITS + 2))) >> (PASS1_BITS + 3);
         const int level = value + CENTERJSAMPLE;
         const int byte = level < 0 ? 0 : level > MAXJSAMPLE ? MAXJSAMPLE : level;
         for (int i = 0; i < 8; i++) __builtin_memset(output[i] + column, byte, 8);

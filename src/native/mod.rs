@@ -1,5 +1,5 @@
 //! What runner needs of libtorch and tch does not bind: fused optimizers, operations on lists of tensors, autocast,
-//! random generators and their state, determinism, memory layout and statistics, gradient hooks, fast copies; and the
+//! random generators and their state, determinism, memory layout, statistics and reuse, gradient hooks, fast copies; and the
 //! inner loops of the image path: decoding JPEG files, resizing.
 //!
 //! The only `unsafe` code and the only C++ of the project lie here. `shim.cpp` catches every C++ exception and hands
@@ -18,6 +18,7 @@ pub mod grad;
 pub mod jpeg;
 pub mod layout;
 pub mod map;
+pub mod memory;
 #[cfg(target_os = "linux")]
 pub mod process;
 pub mod resample;

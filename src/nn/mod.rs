@@ -31,6 +31,16 @@ pub trait Module: Send {
     /// The output for `input`; `train` says whether dropout drops and normalisation uses the batch's statistics.
     fn forward(&self, input: &Tensor, train: bool) -> Tensor;
 
+    /// Whether the output has memory of its own that the layer's gradient does not read: what follows may write there.
+    fn spares_output(&self) -> bool {
+        false
+    }
+
+    /// The output in the memory of `input`, which nobody reads any more; where that cannot be, as [`Module::forward`].
+    fn forward_in_place(&self, input: &Tensor, train: bool) -> Tensor {
+        self.forward(input, train)
+    }
+
     /// Whether there is a [`Module::map`].
     fn has_map(&self) -> bool {
         false
@@ -45,6 +55,12 @@ pub trait Module: Send {
 impl Module for Box<dyn Module> {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         (**self).forward(input, train)
+    }
+    fn spares_output(&self) -> bool {
+        (**self).spares_output()
+    }
+    fn forward_in_place(&self, input: &Tensor, train: bool) -> Tensor {
+        (**self).forward_in_place(input, train)
     }
     fn has_map(&self) -> bool {
         (**self).has_map()

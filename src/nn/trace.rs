@@ -144,6 +144,11 @@ fn notify(event: &Event) {
     OBSERVER.set(Some(observer));
 }
 
+/// Whether an observer is told what each layer gives.
+pub(super) fn is_observed() -> bool {
+    ACTIVE.get()
+}
+
 /// A container's report: a block or a named part of a network.
 pub(super) fn container(name: &str, kind: &'static str, input: &Tensor, output: &Tensor) {
     if ACTIVE.get() {

@@ -8,6 +8,7 @@ mod extract;
 mod slot;
 mod special;
 pub mod suggest;
+mod untyped;
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use indexmap::IndexMap;
 pub use args::{Fraction, IntOrFloat, NonNegative, OneOrMany, Positive, Switch, Workers};
 pub use component::{Build, Check, Component, Entry};
 pub use extract::{Found, extract};
-pub use slot::{Complete, Completed, Ignored, Kind, KindInfo, Slot, SlotOr, SlotRef};
+pub use slot::{Complete, Completed, Kind, KindInfo, Slot, SlotOr, SlotRef};
+pub use untyped::{Given, Ignored};
 
 use crate::config::{KeyPath, Node, Problem, Problems, Resolvers, Value};
 

@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use super::extract;
-use crate::config::{KeyPath, Node, Value};
+use crate::config::{KeyPath, Node};
 
 /// A kind of component: what its instances are and what one is called.
 pub trait Kind: 'static {
@@ -221,48 +221,5 @@ impl<'de, K: Kind, T: Deserialize<'de>> Deserialize<'de> for SlotOr<K, T> {
             }
         }
         deserializer.deserialize_newtype_struct(extract::PEEK, Look(PhantomData))
-    }
-}
-
-/// An argument of the Python component that has no effect here: accepted whatever its value, and mentioned once.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ignored;
-
-impl<'de> Deserialize<'de> for Ignored {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Take;
-        impl Visitor<'_> for Take {
-            type Value = Ignored;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("anything")
-            }
-            fn visit_unit<E: de::Error>(self) -> Result<Ignored, E> {
-                if let Some((node, path)) = extract::take_capture()
-                    && !matches!(node.value, Value::Null)
-                {
-                    extract::found(|found| found.notes.push((path, "has no effect here".into())));
-                }
-                Ok(Ignored)
-            }
-        }
-        deserializer.deserialize_newtype_struct(extract::CAPTURE, Take)
-    }
-}
-
-impl Serialize for Ignored {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_none()
-    }
-}
-
-impl JsonSchema for Ignored {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Ignored".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "x-ignored": true })
-    }
-    fn inline_schema() -> bool {
-        true
     }
 }

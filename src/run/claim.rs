@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::write_atomic;
+use super::{write_atomic, write_derived};
 use crate::error::{Error, Result};
 
 /// A folder that belongs to one run.
@@ -55,11 +55,12 @@ impl RunDir {
 
     /// Writes a file below the folder, whole or not at all; folders in `name` are created.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.path.join(name);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
-        }
-        write_atomic(&path, text.as_bytes())
+        write_atomic(&self.path.join(name), text.as_bytes())
+    }
+
+    /// Writes a file below the folder that can be made again: whole or not at all, without waiting for the disk.
+    pub fn write_derived(&self, name: &str, text: &str) -> Result<()> {
+        write_derived(&self.path.join(name), text.as_bytes())
     }
 }
 

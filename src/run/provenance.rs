@@ -1,7 +1,9 @@
 //! Where a result comes from: the code's commit, the machine.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +19,15 @@ pub struct Git {
 }
 
 impl Git {
-    /// What `git` says of `folder`; `None` outside a checkout or without git.
+    /// What `git` says of `folder`, asked once a process: `None` outside a checkout or without git. Forked jobs of a sweep
+    /// have what their sweep was told when it began.
     pub fn of(folder: &Path) -> Option<Self> {
+        static KNOWN: Mutex<BTreeMap<PathBuf, Option<Git>>> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(folder.to_owned()).or_insert_with(|| Self::ask(folder)).clone()
+    }
+
+    fn ask(folder: &Path) -> Option<Self> {
         let git = |args: &[&str]| {
             let output = Command::new("git").arg("-C").arg(folder).args(args).stdin(Stdio::null()).output().ok()?;
             output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

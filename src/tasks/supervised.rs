@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::nn::{Params, trace};
 use crate::optim::Horizon;
-use crate::tensor::{State, Stateful};
+use crate::tensor::{State, Stateful, guard};
 use crate::train::{Log, Optimizers, Rows, Task};
 
 /// What is learned at one level.
@@ -64,11 +64,7 @@ impl Supervised {
     fn loss(&self, split: Split, output: &Tensor, target: &Tensor, log: &mut Log) -> Result<Tensor> {
         let mut losses = Vec::with_capacity(self.goals.len());
         for (index, (level, goal)) in self.levels.iter().zip(&self.goals).enumerate() {
-            let loss = goal.loss.forward(&level.of(output), &self.target(index, target));
-            if loss.numel() != 1 {
-                return Err(Error::request(format!("the loss gives {} values a batch instead of one", loss.numel()))
-                    .help("leave its reduction at mean or sum"));
-            }
+            let loss = self.compare(index, output, target)?;
             if self.levels.len() > 1 {
                 let name = self.names.of_level(&level.name, "loss");
                 self.names.log(split, &name, |name, to| log.tensor(name, &loss.detach(), to));
@@ -76,6 +72,39 @@ impl Supervised {
             losses.push((loss, goal.weight));
         }
         weighted_mean(losses).ok_or_else(|| Error::failed("the task has no level to learn"))
+    }
+
+    /// A level's loss.
+    fn compare(&self, level: usize, output: &Tensor, target: &Tensor) -> Result<Tensor> {
+        let loss = self.goals[level].loss.forward(&self.levels[level].of(output), &self.target(level, target));
+        if loss.numel() == 1 {
+            return Ok(loss);
+        }
+        Err(Error::request(format!("the loss gives {} values a batch instead of one", loss.numel()))
+            .help("leave its reduction at mean or sum"))
+    }
+
+    /// Tries the losses on two samples of zeros, `width` values each, so that a loss for something else is refused
+    /// before training.
+    fn try_losses(&self, width: i64) -> Result<()> {
+        let device = self.core.params.device();
+        let output = Tensor::f_zeros([2, width], (Kind::Float, device))?;
+        let shape = match self.reading {
+            Reading::Softmax if self.levels.len() > 1 => vec![2, self.levels.len() as i64],
+            Reading::Softmax | Reading::Binary => vec![2],
+            Reading::Sigmoid => vec![2, width],
+        };
+        let target = Tensor::f_zeros(&shape, (Kind::Int64, device))?;
+        let fits = |level, target: &Tensor| tch::no_grad(|| guard(|| self.compare(level, &output, target).map(drop)));
+        for level in 0..self.goals.len() {
+            let Err(error) = fits(level, &target) else { continue };
+            // Mixed samples have shares of classes for targets, which some losses want and nothing else.
+            if self.reading != Reading::Softmax || fits(level, &output).is_err() {
+                return Err(Error::request(format!("model.loss does not fit this task: {error}"))
+                    .help(format!("outputs are {:?}, targets {shape:?} for two samples", output.size())));
+            }
+        }
+        Ok(())
     }
 
     /// A level's target as its loss takes it.
@@ -124,13 +153,13 @@ impl Task for Supervised {
         &self.core.params
     }
 
-    /// Tries one sample of zeros, so that a network that does not fit the data is refused before training.
+    /// Tries samples of zeros, so that a network or a loss that does not fit the data is refused before training.
     fn setup(&mut self, facts: &DataFacts) -> Result<()> {
         let Some(shape) = &facts.input_shape else { return Ok(()) };
         let wanted: i64 = self.levels.iter().map(|level| level.width).sum();
         let known = self.levels.iter().any(|level| !level.classes.is_empty());
         match self.core.trial(shape)?.as_slice() {
-            [1, width] if !known || *width == wanted => Ok(()),
+            [1, width] if !known || *width == wanted => self.try_losses(*width),
             [1, width] => Err(Error::request(format!(
                 "model.net gives {width} values a sample, but the data has {}",
                 if self.levels.len() > 1 {

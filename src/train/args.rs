@@ -1,16 +1,22 @@
 //! The arguments of `lightning.pytorch.Trainer`.
 
+mod effective;
+mod values;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::profile::{ProfilerArg, Profiling};
-use crate::data::Split;
-use crate::error::{Error, Result};
-use crate::registry::{Build, Check, Component, Fraction, Ignored, IntOrFloat, Kind, NonNegative, OneOrMany, Switch};
-
 use super::{MaxTime, Precision};
+use crate::error::Result;
+use crate::registry::{
+    Build, Check, Component, Fraction, Given, Ignored, IntOrFloat, Kind, NonNegative, OneOrMany, Switch,
+};
+
+pub use effective::limited;
+pub use values::{Accelerator, ClipAlgorithm, Deterministic, Devices};
 
 /// The kind of trainers.
 pub struct TrainerKind;
@@ -18,38 +24,6 @@ pub struct TrainerKind;
 impl Kind for TrainerKind {
     type Built = TrainerArgs;
     const NAME: &'static str = "trainer";
-}
-
-/// Which device to compute on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// A GPU when there is one, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// A CUDA GPU.
-    Gpu,
-    /// A CUDA GPU.
-    Cuda,
-    /// Apple's GPU; not supported.
-    Mps,
-    /// Google's; not supported.
-    Tpu,
-    /// Intel's; not supported.
-    Hpu,
-}
-
-/// How gradients are clipped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ClipAlgorithm {
-    /// Their common 2-norm is at most the value.
-    #[default]
-    Norm,
-    /// Each element is between minus the value and the value.
-    Value,
 }
 
 /// Trains, validates, tests and predicts.
@@ -76,10 +50,10 @@ pub struct TrainerArgs {
     pub precision: Option<Precision>,
     /// Given at the top level of the config (`logger:`).
     #[serde(default)]
-    pub logger: Option<bool>,
+    pub logger: Given,
     /// Given at the top level of the config (`callbacks:`).
     #[serde(default)]
-    pub callbacks: Option<bool>,
+    pub callbacks: Given,
     /// A trial of the whole program: `true` is one batch of every loop, a number that many. No checkpoints, no
     /// loggers, one epoch.
     #[serde(default)]
@@ -171,7 +145,7 @@ pub struct TrainerArgs {
     pub barebones: bool,
     /// Python plugins cannot be loaded here.
     #[serde(default)]
-    pub plugins: Option<Vec<String>>,
+    pub plugins: Given,
     /// For several devices.
     #[serde(default)]
     pub sync_batchnorm: Ignored,
@@ -188,9 +162,9 @@ pub struct TrainerArgs {
     /// Whether the loggers are told the resolved config; the run folder has it either way. On by default.
     #[serde(default)]
     pub enable_autolog_hparams: Option<bool>,
-    /// For Lightning's own cloud.
+    /// For Lightning's own cloud, which is not supported.
     #[serde(default)]
-    pub model_registry: Ignored,
+    pub model_registry: Given,
     /// Gone since Lightning 2: `accelerator` and `devices` say it now.
     #[serde(default)]
     pub gpus: Option<OneOrMany<i64>>,
@@ -208,87 +182,6 @@ fn some_one() -> Option<u64> {
     Some(1)
 }
 
-/// One entry of `devices`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-pub enum Devices {
-    /// As many as there are, which is one.
-    Auto,
-    /// A count, or an index in a list.
-    Number(i64),
-}
-
-/// `true`, `false` or `warn`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deterministic {
-    /// As fast as can be.
-    Off,
-    /// Same numbers again, or an error.
-    On,
-    /// Same numbers again where that is possible; a warning where not.
-    Warn,
-}
-
-/// A type that is read from a piece of text or a number.
-macro_rules! from_scalar {
-    ($name:ident, $schema:tt, $expecting:literal, $parse:expr) => {
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                struct Take;
-                fn parse<E: serde::de::Error>(text: &str) -> std::result::Result<$name, E> {
-                    let parse: fn(&str) -> Option<$name> = $parse;
-                    parse(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &Take))
-                }
-                impl serde::de::Visitor<'_> for Take {
-                    type Value = $name;
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str($expecting)
-                    }
-                    fn visit_str<E: serde::de::Error>(self, v: &str) -> std::result::Result<$name, E> {
-                        parse(v)
-                    }
-                    fn visit_bool<E: serde::de::Error>(self, v: bool) -> std::result::Result<$name, E> {
-                        parse(&v.to_string())
-                    }
-                    fn visit_i64<E: serde::de::Error>(self, v: i64) -> std::result::Result<$name, E> {
-                        parse(&v.to_string())
-                    }
-                    fn visit_u64<E: serde::de::Error>(self, v: u64) -> std::result::Result<$name, E> {
-                        parse(&v.to_string())
-                    }
-                }
-                deserializer.deserialize_any(Take)
-            }
-        }
-        impl JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!($schema)
-            }
-            fn inline_schema() -> bool {
-                true
-            }
-        }
-    };
-}
-
-from_scalar!(Precision, { "enum": ["32-true", "64-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed",
-    "32", "64", "16", "bf16", 32, 64, 16] },
-"a precision: 32-true, 64-true, 16-true, bf16-true, 16-mixed or bf16-mixed",
-Precision::named);
-from_scalar!(Devices, { "type": ["string", "integer"] }, "`auto`, 1, or a list with the index of one GPU",
-|text| match text {
-    "auto" => Some(Devices::Auto),
-    number => number.parse().ok().map(Devices::Number),
-});
-from_scalar!(Deterministic, { "enum": [true, false, "warn"] }, "true, false or `warn`",
-|text| match text {
-    "true" => Some(Deterministic::On),
-    "warn" => Some(Deterministic::Warn),
-    "false" => Some(Deterministic::Off),
-    _ => None,
-});
 impl Component for TrainerArgs {
     type Kind = TrainerKind;
     const TARGETS: &'static [&'static str] = &["lightning.pytorch.Trainer", "lightning.pytorch.trainer.Trainer"];
@@ -321,13 +214,16 @@ impl Component for TrainerArgs {
             "strategy",
             "other than `auto` is not supported: this version trains on one device",
         );
-        refuse(self.plugins.as_ref().is_some_and(|p| !p.is_empty()), "plugins", "are Python code and cannot be loaded");
-        refuse(self.logger == Some(true), "logger", "is configured at the top level of the config, under `logger:`");
+        refuse(self.plugins.is_something(), "plugins", "are Python code and cannot be loaded");
         refuse(
-            self.callbacks.is_some(),
-            "callbacks",
-            "are configured at the top level of the config, under `callbacks:`",
+            self.model_registry.is_something(),
+            "model_registry",
+            "uploads to Lightning's own cloud, which is not supported: checkpoints stay in the run folder",
         );
+        for (name, given) in [("logger", self.logger), ("callbacks", self.callbacks)] {
+            let why = format!("of the trainer is given at the top level of the config, under `{name}:`");
+            refuse(given.is_something(), name, &why);
+        }
         refuse(
             self.gpus.is_some(),
             "gpus",
@@ -369,139 +265,6 @@ impl Component for TrainerArgs {
     }
 }
 
-impl TrainerArgs {
-    /// The arguments as `fast_dev_run`, `barebones` and `overfit_batches` change them.
-    pub fn effective(mut self) -> Self {
-        if let Some(IntOrFloat::Int(1..)) | Some(IntOrFloat::Float(f64::MIN_POSITIVE..)) = self.overfit_batches {
-            self.limit_train_batches = self.overfit_batches;
-            self.limit_val_batches = self.overfit_batches;
-        } else {
-            self.overfit_batches = None;
-        }
-        if self.barebones {
-            self.enable_checkpointing = Some(false);
-            self.enable_progress_bar = Some(false);
-            self.enable_model_summary = Some(false);
-            self.num_sanity_val_steps = Some(0);
-            self.log_every_n_steps = Some(0);
-        }
-        let n = self.fast_dev_run.0;
-        if n > 0 {
-            let limit = Some(IntOrFloat::Int(n));
-            self.limit_train_batches = limit;
-            self.limit_val_batches = limit;
-            self.limit_test_batches = limit;
-            self.limit_predict_batches = limit;
-            self.max_epochs = Some(1);
-            self.max_steps = n as i64;
-            self.min_epochs = None;
-            self.min_steps = None;
-            self.num_sanity_val_steps = Some(0);
-            self.val_check_interval = None;
-            self.check_val_every_n_epoch = Some(1);
-            self.enable_checkpointing = Some(false);
-        }
-        self
-    }
-
-    /// Whether this is a trial run that leaves nothing behind.
-    pub fn is_fast_dev_run(&self) -> bool {
-        self.fast_dev_run.0 > 0
-    }
-
-    /// The number of epochs to stop after, if any.
-    pub fn epochs(&self) -> Option<u64> {
-        match self.max_epochs {
-            Some(-1) => None,
-            Some(n) => Some(n.max(0) as u64),
-            None if self.max_steps >= 0 || self.max_time.is_some() => None,
-            None => Some(1000),
-        }
-    }
-
-    /// The number of optimizer steps to stop after, if any.
-    pub fn steps(&self) -> Option<u64> {
-        u64::try_from(self.max_steps).ok()
-    }
-
-    /// Every how many steps values go to the loggers; 0 is never.
-    pub fn log_every(&self) -> u64 {
-        self.log_every_n_steps.unwrap_or(50)
-    }
-
-    /// How much of a split is used, and the argument that says so.
-    pub fn limit(&self, split: Split) -> (Option<IntOrFloat>, &'static str) {
-        match split {
-            Split::Train => (self.limit_train_batches, "limit_train_batches"),
-            Split::Val => (self.limit_val_batches, "limit_val_batches"),
-            Split::Test => (self.limit_test_batches, "limit_test_batches"),
-            Split::Predict => (self.limit_predict_batches, "limit_predict_batches"),
-        }
-    }
-
-    /// Whether the interval of validation fits the training epoch.
-    ///
-    /// # Errors
-    /// When it is a number of batches that no epoch has.
-    pub fn check_val_interval(&self, train_batches: u64) -> Result<()> {
-        match (self.val_check_interval, self.check_val_every_n_epoch) {
-            (Some(IntOrFloat::Int(n)), Some(_)) if n > train_batches => Err(Error::request(format!(
-                "trainer.val_check_interval={n} is above the {train_batches} batches of a training epoch"
-            ))
-            .help("to count batches across epochs, set trainer.check_val_every_n_epoch=null")),
-            _ => Ok(()),
-        }
-    }
-
-    /// The device to compute on.
-    ///
-    /// # Errors
-    /// When a GPU is asked for and there is none, or not that many.
-    pub fn device(&self) -> Result<tch::Device> {
-        let gpus = if tch::Cuda::is_available() { tch::Cuda::device_count() } else { 0 };
-        let index = match self.devices.as_ref() {
-            Some(OneOrMany::Many(list)) => match list.first() {
-                Some(Devices::Number(index)) => *index,
-                _ => 0,
-            },
-            _ => 0,
-        };
-        match self.accelerator {
-            Accelerator::Cpu => Ok(tch::Device::Cpu),
-            Accelerator::Auto if gpus == 0 => Ok(tch::Device::Cpu),
-            _ if gpus == 0 => Err(Error::request("trainer.accelerator asks for a GPU, but libtorch finds none")
-                .help("use trainer.accelerator=cpu, or run against a libtorch with CUDA (LD_LIBRARY_PATH)")),
-            _ if gpus > 1 && self.devices == Some(OneOrMany::One(Devices::Number(-1))) => {
-                Err(Error::request(format!("trainer.devices=-1 asks for all {gpus} GPUs: this version trains on one"))
-                    .help("use trainer.devices=1, or name one GPU: trainer.devices=[0]"))
-            }
-            _ if !(0..gpus).contains(&index) => {
-                Err(Error::request(format!("trainer.devices asks for GPU {index}, but there are {gpus}")))
-            }
-            _ => Ok(tch::Device::Cuda(index as usize)),
-        }
-    }
-}
-
-/// How many of `total` batches a limit leaves.
-///
-/// # Errors
-/// When a share above 0 leaves none.
-pub fn limited(total: usize, limit: Option<IntOrFloat>, name: &str) -> Result<usize> {
-    match limit {
-        None => Ok(total),
-        Some(IntOrFloat::Int(n)) => Ok(total.min(usize::try_from(n).unwrap_or(usize::MAX))),
-        Some(IntOrFloat::Float(share)) => {
-            let batches = (total as f64 * share) as usize;
-            if batches == 0 && share > 0.0 && total > 0 {
-                return Err(Error::request(format!("trainer.{name}={share} leaves none of {total} batches"))
-                    .help(format!("use at least {:.4}, or a whole number of batches", 1.0 / total as f64)));
-            }
-            Ok(batches)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -517,16 +280,5 @@ mod tests {
         // `gpus` is known only to be refused with what to write instead.
         let missing: Vec<_> = arguments.keys().filter(|name| *name != "gpus" && !listed(name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
-    }
-
-    #[test]
-    fn a_limit_is_a_share_or_a_count() {
-        let of = |limit| limited(10, limit, "limit_train_batches").unwrap();
-        assert_eq!(of(None), 10);
-        assert_eq!(of(Some(IntOrFloat::Int(1))), 1);
-        assert_eq!(of(Some(IntOrFloat::Int(99))), 10);
-        assert_eq!(of(Some(IntOrFloat::Float(1.0))), 10);
-        assert_eq!(of(Some(IntOrFloat::Float(0.25))), 2);
-        assert!(limited(10, Some(IntOrFloat::Float(0.05)), "limit_train_batches").is_err());
     }
 }

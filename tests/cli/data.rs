@@ -129,6 +129,24 @@ fn statistics_are_those_of_all_pixels() {
     assert_eq!(json(&place.path().join("stats.json")), found);
 }
 
+/// malpolon's sample of GeoLifeCLEF 2023 comes with its own: 97.253 and 40.704 over all four channels.
+#[test]
+fn satellite_patches_of_two_files_have_their_published_statistics() {
+    let Some(root) = sample("malpolon/glc23") else { return };
+    let place = Place::new();
+    let folder = "{patchID[-2:]}/{patchID[-4:-2]}/{patchID}.jpeg";
+    let text = format!(
+        "# @package _global_\ndefaults:\n  - override /data: image_table\ndata:\n  table: {0}/Presence_only_occurrences/\
+         Presences_only_train_sample.csv\n  root: {0}/SatelliteImages\n  label_columns: speciesId\n  \
+         id_column: patchID\n  stratify: false\n  train_val_test_split: [1.0, 0.0, 0.0]\n  files:\n    \
+         - {{path: \"rgb/{folder}\", mode: RGB}}\n    - {{path: \"nir/{folder}\", mode: L}}\n",
+        root.display()
+    );
+    place.write("conf/experiment/patches.yaml", &text);
+    let out = place.ok("prepare stats experiment=patches").out;
+    assert!(out.contains("100 images, 6553600 values") && out.contains("of 0 to 255: 97.253 and 40.704"), "{out}");
+}
+
 #[test]
 fn what_the_model_sees_can_be_looked_at() {
     let place = Place::new();

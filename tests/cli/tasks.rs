@@ -17,6 +17,17 @@ fn columns(place: &Place) -> (Vec<String>, Vec<Vec<String>>) {
 }
 
 #[test]
+fn a_loss_for_something_else_is_refused_before_anything_starts() {
+    let place = Place::new();
+    for loss in ["GaussianNLLLoss", "TripletMarginLoss", "CrossEntropyLoss,weight:[1.0,2.0]"] {
+        let call = place.run(&format!("train ++model.loss={{_target_:torch.nn.{loss}}}"));
+        assert_eq!(call.code, 2, "{loss}: {}", call.err);
+        assert!(call.err.contains("model.loss does not fit this task"), "{}", call.err);
+        assert!(!place.path().join("outputs").exists());
+    }
+}
+
+#[test]
 fn groups_of_parameters_have_their_own_rates() {
     let place = Place::new();
     place.write(

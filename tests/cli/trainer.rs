@@ -50,6 +50,10 @@ fn what_is_not_supported_is_refused_by_name_with_the_reason() {
         ("limit_train_batches=0.001", "leaves none of"),
         ("num_sanity_val_steps=-2", "`num_sanity_val_steps` must be"),
         ("max_time=1:00", "DD:HH:MM:SS"),
+        ("callbacks=[{_target_:lightning.pytorch.callbacks.Timer}]", "`callbacks` of the trainer is given at the top"),
+        ("logger={_target_:lightning.pytorch.loggers.CSVLogger}", "under `logger:`"),
+        ("plugins={_target_:my.Plugin}", "`plugins` are Python code"),
+        ("model_registry=mine", "checkpoints stay in the run folder"),
     ] {
         let call = place.run(&format!("{TINY} trainer.{argument}"));
         assert_eq!(call.code, 2, "{argument}: {}", call.err);

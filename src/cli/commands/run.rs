@@ -392,7 +392,7 @@ impl Claimed<'_> {
         let mut loggers = Vec::new();
         if self.trains {
             callbacks = cx.build_all(plan.callbacks.values())?;
-            if !args.is_fast_dev_run() && !args.barebones && args.logger != Some(false) {
+            if !args.is_fast_dev_run() && !args.barebones && args.logger != crate::registry::Given::Off {
                 loggers = cx.build_all(plan.loggers.values())?;
                 // Those whose values the run's page cannot read have a companion that it can.
                 let is_readable = loggers.iter().any(|logger| matches!(logger.name(), "CSVLogger" | "JsonLines"));

@@ -80,9 +80,12 @@ fn plot(title: &str, lines: &[Line]) -> Option<Scene> {
     Some(scene)
 }
 
-/// A line's points that have a value.
+/// A line's points that have a value, the first of each step: what is validated once more after the fit is no part of
+/// its course.
 fn finite(line: &Line) -> Vec<[f64; 2]> {
-    line.x.iter().zip(&line.y).filter_map(|(x, y)| Some([*x, (*y)?])).collect()
+    let mut points: Vec<[f64; 2]> = line.x.iter().zip(&line.y).filter_map(|(x, y)| Some([*x, (*y)?])).collect();
+    points.dedup_by_key(|point| point[0].to_bits());
+    points
 }
 
 /// A range of values with round ticks.
@@ -160,5 +163,7 @@ mod tests {
         let svg = plot("loss", &lines).unwrap().svg();
         assert!(svg.contains(">loss<") && svg.contains(">train<") && svg.contains("#e69f00"), "{svg}");
         assert!(plot("loss", &[line("train", vec![None])]).is_none());
+        let again = Line { x: vec![1.0, 2.0, 2.0], ..line("val", vec![Some(2.0), Some(1.0), Some(3.0)]) };
+        assert_eq!(finite(&again), [[1.0, 2.0], [2.0, 1.0]]);
     }
 }

@@ -134,6 +134,14 @@ impl Module for Activation {
         self.label.report(input, &output, Cost::default);
         output
     }
+
+    // The gradient of the rectifier needs its output alone.
+    fn forward_in_place(&self, input: &Tensor, train: bool) -> Tensor {
+        match self.function {
+            Function::Relu => self.function.apply_in_place(input),
+            _ => self.forward(input, train),
+        }
+    }
 }
 
 /// An activation with no argument but `inplace`.

@@ -59,8 +59,11 @@ impl Sequential {
 impl Module for Sequential {
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let mut x = input.shallow_clone();
+        let mut spare = false;
         for layer in &self.layers {
-            x = layer.forward(&x, train);
+            x = if spare { layer.forward_in_place(&x, train) } else { layer.forward(&x, train) };
+            // Who observes the layers sees each output as it was.
+            spare = layer.spares_output() && !trace::is_observed();
         }
         trace::container(&self.name, self.kind, input, &x);
         x
@@ -166,6 +169,43 @@ mod tests {
             ]
         );
         assert_eq!(params.state_dict()["net.1.num_batches_tracked"].int64_value(&[]), 1);
+    }
+
+    #[test]
+    fn a_rectifier_writes_over_what_a_convolution_gave_and_changes_no_number() {
+        use crate::nn::layers::{Activation, Conv, ConvOptions, Function};
+        tch::manual_seed(1);
+        let params = Params::new(Device::Cpu);
+        let path = params.root();
+        let conv = |name: &str| Conv::<2>::new(&path.child(name), 3, 3, ConvOptions::new(3)).unwrap();
+        let (first, second) = (conv("0"), conv("1"));
+        let relu = || Activation::new(&path.child("relu"), Function::Relu);
+        let input = Tensor::randn([2, 3, 9, 9], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let expected = second.forward(&first.forward(&input, true).relu(), true).relu();
+        let gradient =
+            |output: &Tensor| Tensor::run_backward(&[output.sin().sum(Kind::Float)], &[&input], false, false);
+        let expected_gradient = gradient(&expected);
+        let before = first.forward(&input, true);
+        let after = relu().forward_in_place(&before, true);
+        assert_eq!(after.data_ptr(), before.data_ptr());
+        let mut chain = Sequential::new(&path);
+        chain.push(first);
+        chain.push(relu());
+        chain.push(second);
+        chain.push(relu());
+        let output = chain.forward(&input, true);
+        assert_eq!((&output, gradient(&output)), (&expected, expected_gradient));
+        // One that begins a chain leaves what it was given.
+        let mut alone = Sequential::new(&path);
+        alone.push(relu());
+        alone.push(relu());
+        let kept = before.detach().neg();
+        let copy = kept.copy();
+        let _ = alone.forward(&kept, true);
+        assert_eq!(kept, copy);
+        // Who observes sees what the convolution gave.
+        let (_, events) = trace::first_non_finite(|| chain.forward(&input, true));
+        assert_eq!(events, None);
     }
 
     #[test]

@@ -159,6 +159,10 @@ impl<const N: usize> Conv<N> {
 }
 
 impl<const N: usize> Module for Conv<N> {
+    fn spares_output(&self) -> bool {
+        true
+    }
+
     fn forward(&self, input: &Tensor, _: bool) -> Tensor {
         if self.label.is_bypassed() {
             return input.shallow_clone();

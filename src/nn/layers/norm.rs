@@ -95,6 +95,10 @@ fn affine(path: &Path, shape: &[i64], bias: bool) -> Result<(Tensor, Option<Tens
 }
 
 impl Module for BatchNorm {
+    fn spares_output(&self) -> bool {
+        true
+    }
+
     fn forward(&self, input: &Tensor, train: bool) -> Tensor {
         let mut momentum = self.options.momentum.unwrap_or(0.0);
         if let Some(running) = self.running.as_ref().filter(|_| train) {

@@ -9,90 +9,72 @@ use crate::sweep::samplers::Uniform;
 use crate::sweep::search::{Search, SearchSettings};
 use crate::sweep::trial::Direction;
 
-/// Hyperband: brackets of jobs that pause at rungs. When all of a bracket have come to a rung the best of them go on
-/// from their checkpoints. The same seed gives the same sweep, whatever runs side by side.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct HyperbandSweeper {
-    /// What proposes the jobs; random when not given.
-    #[serde(default)]
-    sampler: Option<Slot<SamplerKind>>,
-    /// Whether less (`minimize`) or more (`maximize`) of the optimized metric is better.
-    #[serde(default)]
-    direction: Direction,
-    /// After how many epochs jobs are compared first.
-    #[serde(default = "one")]
-    min_resource: u64,
-    /// The number of epochs of a whole job: `${trainer.max_epochs}`.
-    max_resource: u64,
-    /// One of so many goes on.
-    #[serde(default = "three")]
-    reduction_factor: u64,
-    /// One bracket alone, with so many jobs: successive halving. All brackets when not given.
-    #[serde(default)]
-    successive_halving: Option<usize>,
-    /// How many jobs there are in all; one round of the brackets when not given.
-    #[serde(default)]
-    n_trials: Option<usize>,
-    /// How many jobs run side by side.
-    #[serde(default = "two")]
-    n_jobs: usize,
-    /// The share of the last `n_jobs` jobs that may fail before the search is given up.
-    #[serde(default = "all")]
-    max_failure_rate: Fraction,
-    /// The study's name in the journal.
-    #[serde(default)]
-    study_name: Option<String>,
-    /// What varies: key to `choice(a, b)`, `range(1, 10)`, `interval(0, 1)`, `tag(log, interval(1e-5, 1))`.
-    #[serde(default)]
-    #[allow(dead_code, reason = "read from the tree")]
-    params: Params,
-    /// When a parameter matters: key to an expression over other parameters.
-    #[serde(default)]
-    conditions: Option<IndexMap<String, String>>,
-    /// What must hold between the parameters of a job.
-    #[serde(default)]
-    constraints: Option<Vec<String>>,
+/// The arguments of both sweepers, and those of one of them alone.
+macro_rules! halving {
+    ($(#[$doc:meta])* struct $name:ident { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            /// What proposes the jobs; random when not given.
+            #[serde(default)]
+            sampler: Option<Slot<SamplerKind>>,
+            /// Whether less (`minimize`) or more (`maximize`) of the optimized metric is better.
+            #[serde(default)]
+            direction: Direction,
+            /// After how many epochs jobs are compared first.
+            #[serde(default = "one")]
+            min_resource: u64,
+            /// The number of epochs of a whole job: `${trainer.max_epochs}`.
+            max_resource: u64,
+            /// One of so many goes on.
+            #[serde(default = "three")]
+            reduction_factor: u64,
+            $($own)*
+            /// The share of the last `n_jobs` jobs that may fail before the search is given up.
+            #[serde(default = "all")]
+            max_failure_rate: Fraction,
+            /// The study's name in the journal.
+            #[serde(default)]
+            study_name: Option<String>,
+            /// What varies: key to `choice(a, b)`, `range(1, 10)`, `interval(0, 1)`, `tag(log, interval(1e-5, 1))`.
+            #[serde(default)]
+            #[allow(dead_code, reason = "read from the tree")]
+            params: Params,
+            /// When a parameter matters: key to an expression over other parameters.
+            #[serde(default)]
+            conditions: Option<IndexMap<String, String>>,
+            /// What must hold between the parameters of a job.
+            #[serde(default)]
+            constraints: Option<Vec<String>>,
+        }
+    };
 }
 
-/// ASHA: at each rung a job goes on when it is among the best of those that came there so far, and is stopped
-/// otherwise; it goes on from its checkpoint when later jobs make it one of the best. Nobody waits for anybody, so
-/// what goes on depends on which jobs are quick; one at a time, the seed decides.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct AshaSweeper {
-    /// What proposes the jobs; random when not given.
-    #[serde(default)]
-    sampler: Option<Slot<SamplerKind>>,
-    /// Whether less (`minimize`) or more (`maximize`) of the optimized metric is better.
-    #[serde(default)]
-    direction: Direction,
-    /// After how many epochs jobs are compared first.
-    #[serde(default = "one")]
-    min_resource: u64,
-    /// The number of epochs of a whole job: `${trainer.max_epochs}`.
-    max_resource: u64,
-    /// One of so many goes on.
-    #[serde(default = "three")]
-    reduction_factor: u64,
-    /// How many jobs there are in all.
-    n_trials: usize,
-    /// How many jobs may fail in a row, as a share of those side by side, before the search is given up.
-    #[serde(default = "all")]
-    max_failure_rate: Fraction,
-    /// The study's name in the journal.
-    #[serde(default)]
-    study_name: Option<String>,
-    /// What varies: key to `choice(a, b)`, `range(1, 10)`, `interval(0, 1)`, `tag(log, interval(1e-5, 1))`.
-    #[serde(default)]
-    #[allow(dead_code, reason = "read from the tree")]
-    params: Params,
-    /// When a parameter matters: key to an expression over other parameters.
-    #[serde(default)]
-    conditions: Option<IndexMap<String, String>>,
-    /// What must hold between the parameters of a job.
-    #[serde(default)]
-    constraints: Option<Vec<String>>,
+halving! {
+    /// Hyperband: brackets of jobs that pause at rungs. When all of a bracket have come to a rung the best of them go on
+    /// from their checkpoints. The same seed gives the same sweep, whatever runs side by side.
+    struct HyperbandSweeper {
+        /// One bracket alone, with so many jobs: successive halving. All brackets when not given.
+        #[serde(default)]
+        successive_halving: Option<usize>,
+        /// How many jobs there are in all; one round of the brackets when not given.
+        #[serde(default)]
+        n_trials: Option<usize>,
+        /// How many jobs run side by side.
+        #[serde(default = "two")]
+        n_jobs: usize,
+    }
+}
+
+halving! {
+    /// ASHA: at each rung a job goes on when it is among the best of those that came there so far, and is stopped
+    /// otherwise; it goes on from its checkpoint when later jobs make it one of the best. Nobody waits for anybody, so
+    /// what goes on depends on which jobs are quick; one at a time, the seed decides.
+    struct AshaSweeper {
+        /// How many jobs there are in all.
+        n_trials: usize,
+    }
 }
 
 fn one() -> u64 {

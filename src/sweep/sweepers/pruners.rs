@@ -25,42 +25,48 @@ impl Component for NopPruner {
     }
 }
 
-/// Stops a job whose best so far is worse than the median of the finished jobs was at the same epoch.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct MedianPruner {
-    /// How many jobs have to be finished before one is stopped.
-    #[serde(default = "five")]
-    n_startup_trials: usize,
-    /// Up to which epoch no job is stopped.
-    #[serde(default)]
-    n_warmup_steps: u64,
-    /// How many epochs lie between two looks.
-    #[serde(default = "one_step")]
-    interval_steps: u64,
-    /// How many finished jobs have to have reported an epoch.
-    #[serde(default = "one_trial")]
-    n_min_trials: usize,
+/// The arguments of the pruners that compare a job with the finished ones, and those of one of them alone.
+macro_rules! comparing {
+    ($(#[$doc:meta])* struct $name:ident { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        struct $name {
+            $($own)*
+            /// How many jobs have to be finished before one is stopped.
+            #[serde(default = "five")]
+            n_startup_trials: usize,
+            /// Up to which epoch no job is stopped.
+            #[serde(default)]
+            n_warmup_steps: u64,
+            /// How many epochs lie between two looks.
+            #[serde(default = "one_step")]
+            interval_steps: u64,
+            /// How many finished jobs have to have reported an epoch.
+            #[serde(default = "one_trial")]
+            n_min_trials: usize,
+        }
+
+        impl $name {
+            fn at(self, percentile: f64) -> Box<dyn Pruner> {
+                let $name { n_startup_trials, n_warmup_steps, interval_steps, n_min_trials, .. } = self;
+                Box::new(Percentile { percentile, n_startup_trials, n_warmup_steps, interval_steps, n_min_trials })
+            }
+        }
+    };
 }
 
-/// Stops a job whose best so far is worse than that of a share of the finished jobs at the same epoch.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct PercentilePruner {
-    /// The share in percent: 25 keeps what is among the best quarter.
-    percentile: f64,
-    /// How many jobs have to be finished before one is stopped.
-    #[serde(default = "five")]
-    n_startup_trials: usize,
-    /// Up to which epoch no job is stopped.
-    #[serde(default)]
-    n_warmup_steps: u64,
-    /// How many epochs lie between two looks.
-    #[serde(default = "one_step")]
-    interval_steps: u64,
-    /// How many finished jobs have to have reported an epoch.
-    #[serde(default = "one_trial")]
-    n_min_trials: usize,
+comparing! {
+    /// Stops a job whose best so far is worse than the median of the finished jobs was at the same epoch.
+    struct MedianPruner {}
+}
+
+comparing! {
+    /// Stops a job whose best so far is worse than that of a share of the finished jobs at the same epoch.
+    struct PercentilePruner {
+        /// The share in percent: 25 keeps what is among the best quarter.
+        percentile: f64,
+    }
 }
 
 fn five() -> usize {
@@ -80,9 +86,7 @@ impl Component for MedianPruner {
     const TARGETS: &'static [&'static str] = &["optuna.pruners.MedianPruner"];
 
     fn build(self, _: &mut Build) -> Result<Box<dyn Pruner>> {
-        let MedianPruner { n_startup_trials, n_warmup_steps, interval_steps, n_min_trials } = self;
-        let percentile = 50.0;
-        Ok(Box::new(Percentile { percentile, n_startup_trials, n_warmup_steps, interval_steps, n_min_trials }))
+        Ok(self.at(50.0))
     }
 }
 
@@ -97,8 +101,8 @@ impl Component for PercentilePruner {
     }
 
     fn build(self, _: &mut Build) -> Result<Box<dyn Pruner>> {
-        let PercentilePruner { percentile, n_startup_trials, n_warmup_steps, interval_steps, n_min_trials } = self;
-        Ok(Box::new(Percentile { percentile, n_startup_trials, n_warmup_steps, interval_steps, n_min_trials }))
+        let percentile = self.percentile;
+        Ok(self.at(percentile))
     }
 }
 

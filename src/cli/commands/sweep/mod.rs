@@ -248,6 +248,8 @@ fn launcher(
     let processes = || -> Result<Box<dyn Processes>> {
         #[cfg(target_os = "linux")]
         if crate::native::process::threads().is_ok_and(|threads| threads == 1) {
+            // What every job notes down is found out once, for all of them.
+            let _ = std::env::current_dir().map(|folder| crate::run::Git::of(&folder));
             let main = |job: &_| job::run(request, parent, job, registry);
             return Ok(Box::new(crate::sweep::launchers::ForkServer::start(&main)?));
         }

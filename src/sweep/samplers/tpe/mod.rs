@@ -12,7 +12,7 @@ pub use split::split;
 use indexmap::IndexMap;
 
 use super::random::from_unit;
-use super::{Context, Sampler, Suggestion};
+use super::{Context, LatinHypercube, Sampler, Suggestion};
 use crate::error::Result;
 use crate::sweep::random::Random;
 use crate::sweep::space::{Domain, Parameter, SearchSpace};
@@ -21,7 +21,7 @@ use crate::sweep::trial::{ParamValue, Params, Trial, TrialState};
 /// The tree-structured Parzen estimator.
 #[derive(Clone, Debug)]
 pub struct Tpe {
-    /// How many trials are drawn at random before it learns.
+    /// How many trials are spread evenly before it learns: Optuna draws as many independently, and finds less.
     pub n_startup_trials: usize,
     /// How many points are drawn to choose from.
     pub n_ei_candidates: usize,
@@ -54,8 +54,7 @@ impl Sampler for Tpe {
         let trials: Vec<&Trial> = context.history.ended().filter(judged).collect();
         let mut random = context.random();
         if trials.len() < self.n_startup_trials {
-            let params = crate::sweep::search::feasible(context.space, || super::draw(context.space, &mut random));
-            return Ok(Suggestion::Params(params));
+            return LatinHypercube { points: self.n_startup_trials }.suggest(context);
         }
         let several = context.directions.len() > 1;
         let n_below = (0.1 * trials.len() as f64).ceil() as usize;
