@@ -192,17 +192,23 @@ pub fn take_over(path: &Path, from: Option<&str>) -> Result<()> {
 }
 
 /// Loads a local file as timm does: a first convolution for other channels is adapted, and a `head` (`fc`) for other
-/// classes is left as drawn.
+/// classes, or one that the file does not have, is left as drawn.
 ///
 /// # Errors
 /// When the file cannot be read, or anything else does not fit.
 pub fn load_adapted(path: &Path, file: &str, head: &str) -> Result<()> {
     let network = below(path);
     let mut dict = read_weights(File::new(file), None)?;
+    let is_head = |name: &str| name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+    if network.keys().any(|name| is_head(name)) && !dict.keys().any(|name| is_head(name)) {
+        tracing::info!("weights {file}: they have no `{head}`, which stays as it was drawn");
+        let drawn = network.iter().filter(|(name, _)| is_head(name));
+        dict.extend(drawn.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())));
+    }
     for (name, wanted) in &network {
         let Some(found) = dict.get(name) else { continue };
         let (size, want) = (found.size(), wanted.size());
-        let in_head = name.strip_prefix(head).is_some_and(|rest| rest.starts_with('.'));
+        let in_head = is_head(name);
         if size == want {
             continue;
         } else if in_head {

@@ -208,6 +208,17 @@ fn a_scaled_step_equals_a_plain_one_and_an_overflow_skips_it() {
     }
 }
 
+/// A step without gradient: decoupled decay shrinks weights, and leaves a group without decay as it is.
+#[test]
+fn decay_shrinks_weights_and_no_biases() {
+    let groups = vec![group(&["weight"], &[]), group(&["bias"], &[("weight_decay", json!(0.0))])];
+    let mut adam = make("AdamW", json!({ "lr": 0.5, "weight_decay": 0.1 }), groups).unwrap();
+    set_grads(adam.as_ref(), &[0.0, 0.0]);
+    adam.step(None).unwrap();
+    let after = |group: usize| Vec::<f32>::try_from(adam.params()[group][0].1.detach()).unwrap();
+    assert_eq!((after(0), after(1)), (vec![0.95, -1.9], vec![1.0, -2.0]));
+}
+
 #[test]
 fn unscaling_twice_is_an_error() {
     let adam = make("Adam", json!({}), vec![group(&["a"], &[])]).unwrap();

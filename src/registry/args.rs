@@ -162,6 +162,71 @@ impl JsonSchema for Switch {
     }
 }
 
+/// A number of threads, or `auto`: one for every core that this process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// So many.
+    Count(usize),
+    /// As many as the machine has cores for this process.
+    Auto,
+}
+
+impl Workers {
+    /// How many threads that is here.
+    pub fn count(self) -> usize {
+        match self {
+            Workers::Count(count) => count,
+            Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Workers::Count(0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Workers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Take;
+        impl Visitor<'_> for Take {
+            type Value = Workers;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of threads, or auto")
+            }
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Workers, E> {
+                usize::try_from(v).map(Workers::Count).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(v), &self))
+            }
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Workers, E> {
+                if v == "auto" { Ok(Workers::Auto) } else { Err(E::invalid_value(de::Unexpected::Str(v), &self)) }
+            }
+        }
+        deserializer.deserialize_any(Take)
+    }
+}
+
+impl Serialize for Workers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Workers::Count(count) => serializer.serialize_u64(*count as u64),
+            Workers::Auto => serializer.serialize_str("auto"),
+        }
+    }
+}
+
+impl JsonSchema for Workers {
+    fn schema_name() -> Cow<'static, str> {
+        "Workers".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "const": "auto" }] })
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 /// One value or a list of them, as many of torchvision's sizes: `224` or `[224, 224]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-pub use args::{Fraction, IntOrFloat, NonNegative, OneOrMany, Positive, Switch};
+pub use args::{Fraction, IntOrFloat, NonNegative, OneOrMany, Positive, Switch, Workers};
 pub use component::{Build, Check, Component, Entry};
 pub use extract::{Found, extract};
 pub use slot::{Complete, Completed, Kind, KindInfo, Slot, SlotOr, SlotRef};

@@ -1,12 +1,13 @@
 //! `run.json`: what was started. `results.json`: how it ended.
 
 use std::path::Path;
+use std::time::Instant;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Git, Host, RunDir};
+use super::{Git, Host, RunDir, usage};
 use crate::error::{Error, Result};
 
 /// The version of both formats.
@@ -97,6 +98,12 @@ pub struct Results {
     pub steps: u64,
     /// Wall time in seconds.
     pub duration_s: f64,
+    /// CPU time of all threads in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_s: Option<f64>,
+    /// The most memory that the process had, in MiB, where the system says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_mib: Option<f64>,
 }
 
 impl Results {
@@ -114,7 +121,16 @@ impl Results {
             epochs: 0,
             steps: 0,
             duration_s: 0.0,
+            cpu_s: None,
+            peak_memory_mib: None,
         }
+    }
+
+    /// Notes what the process has used by now, and that it began at `started`.
+    pub fn measure(&mut self, started: Instant) {
+        self.duration_s = started.elapsed().as_secs_f64();
+        self.cpu_s = Some(usage::cpu_time().as_secs_f64());
+        self.peak_memory_mib = usage::peak_memory();
     }
 
     /// Writes `results.json`.

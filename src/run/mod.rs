@@ -8,6 +8,7 @@ mod manifest;
 mod provenance;
 mod store;
 mod unfinished;
+mod usage;
 
 pub use claim::RunDir;
 pub use events::Events;
@@ -17,3 +18,4 @@ pub use manifest::{Manifest, Results};
 pub use provenance::{Git, Host, host_name};
 pub use store::{Found, find_runs, is_at_work};
 pub use unfinished::so_far;
+pub use usage::{cpu_time, peak_memory};

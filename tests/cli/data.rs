@@ -79,6 +79,17 @@ fn sources_become_one_folder_of_links() {
     let call = place.ok(line);
     assert!(call.out.contains("11  images of 2 classes (0 links made, 1 removed)"), "{}", call.out);
 
+    // Stopped while it was at work: half a journal, no report, links to be made and removed.
+    let journal = place.path().join("all/.checked.csv");
+    let text = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, &text[..text.len() / 2]).unwrap();
+    for name in ["report.csv", "b/0000001.jpg"] {
+        std::fs::remove_file(place.path().join("all").join(name)).unwrap();
+    }
+    let call = place.ok(line);
+    assert!(call.out.contains("11  images of 2 classes (1 links made, 0 removed)"), "{}", call.out);
+    assert_eq!(std::fs::read_to_string(place.path().join("all/report.csv")).unwrap().lines().count(), 14);
+
     // The folder is what image_folder reads.
     let size = "data=image_folder data.root=all data.num_workers=0";
     place.ok(&format!("data {size} --out seen"));

@@ -9,12 +9,14 @@ mod python;
 #[path = "../support/runner.rs"]
 mod runner;
 
+mod bad_input;
 mod callbacks;
 mod config;
 mod data;
 mod errors;
 mod evaluate;
 mod evaluation;
+mod infer;
 mod interrupt;
 mod loggers;
 mod malpolon;
@@ -22,6 +24,7 @@ mod moths;
 mod parity;
 mod report;
 mod resume;
+mod sample_data;
 mod search;
 mod slurm;
 mod sweep;
@@ -30,3 +33,5 @@ mod train;
 mod trainer;
 mod tune;
 mod varkoder;
+mod varkoder_data;
+mod varkoder_models;

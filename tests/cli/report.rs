@@ -56,6 +56,9 @@ fn every_run_leaves_a_page_and_the_runs_can_be_listed() {
     assert_eq!(table.lines().count(), 2, "{table}");
     assert!(table.contains("seed=8") && table.starts_with("run "), "{table}");
     let sorted = place.ok("runs --sort -test/acc").out;
+    assert!(sorted.ends_with("3 runs: 1 finished, 1 failed, 1 killed\n"), "{sorted}");
+    // What each of them took.
+    assert!(list[1]["cpu_s"].as_f64().unwrap() > 0.0 && list[1]["peak_memory_mib"].as_f64().unwrap() > 1.0, "{list}");
     assert!(sorted.lines().nth(1).unwrap().contains("finished"), "{sorted}");
     let wrong = place.run("runs --sort nothing");
     assert_eq!(wrong.code, 2);

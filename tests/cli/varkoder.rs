@@ -8,16 +8,16 @@ use crate::pictures;
 use crate::runner::{Call, Place, json};
 
 /// The experiment on small pictures with a network of three linear layers.
-const EXPERIMENT: &str = "train experiment=varkoder data.root=pictures model.net.architecture=arias2022 \
+pub const EXPERIMENT: &str = "train experiment=varkoder data.root=pictures model.net.architecture=arias2022 \
     model.net.random_weights=true callbacks.model_summary=null callbacks.fine_tune.single_group=true";
 
-fn place() -> Place {
+pub fn place() -> Place {
     let place = Place::new();
     pictures::varkodes(&place.path().join("pictures"));
     place
 }
 
-fn table(path: &std::path::Path) -> (Vec<String>, Vec<Vec<String>>) {
+pub fn table(path: &std::path::Path) -> (Vec<String>, Vec<Vec<String>>) {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let header = reader.headers().unwrap().iter().map(str::to_owned).collect();
     (header, reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect())
@@ -84,23 +84,22 @@ fn training_leaves_its_files_and_query_reads_them() {
 }
 
 #[test]
-fn one_label_a_picture_then_several() {
+fn one_label_a_picture() {
     let place = place();
     let single = format!("{EXPERIMENT} model=varkoder_single_label data.problem=single_label");
     let call = place.ok(&format!("{single} callbacks.fine_tune.epochs=1 hydra.run.dir=single"));
     assert!(call.err.contains("count as one class"), "{}", call.err);
     let (header, _) = table(&place.path().join("single/csv/version_0/metrics.csv"));
     assert!(header.iter().any(|name| name == "val/accuracy"), "{header:?}");
-    // Two classes there, three labels here: the last layer is drawn, all others are taken over.
-    let call = place.ok(&format!(
-        "{EXPERIMENT} model.net.continue_from=single callbacks.fine_tune.epochs=0 \
-         callbacks.fine_tune.freeze_epochs=1 trainer.max_steps=0 hydra.run.dir=several"
-    ));
-    assert!(call.err.contains("drawn anew") && call.err.contains("6.weight"), "{}", call.err);
-    place.ok("infer single pictures/S00@00000500K+varKode+k5.png format=varkoder out=one.csv");
-    let (header, rows) = table(&place.path().join("one.csv"));
-    assert_eq!(header[9..], ["prediction_type", "best_pred_label", "best_pred_prob"]);
-    assert_eq!(rows[0][9], "Single label");
+    place.ok("infer single pictures format=varkoder out=all.csv include_probs=true");
+    let (header, rows) = table(&place.path().join("all.csv"));
+    let classes = ["family:Acanthaceae;kingdom:Plantae", "family:Betulaceae;kingdom:Plantae"];
+    assert_eq!(header[9..], [["prediction_type", "best_pred_label", "best_pred_prob"].as_slice(), &classes].concat());
+    assert_eq!(rows.len(), 24);
+    for row in rows {
+        let best = header.iter().position(|name| *name == row[10]).unwrap();
+        assert_eq!((row[9].as_str(), &row[11]), ("Single label", &row[best]));
+    }
 }
 
 #[test]
@@ -121,6 +120,8 @@ fn only_the_head_learns_while_the_body_is_frozen() {
     assert!(norms.iter().all(|name| differs(name)), "{norms:?}");
     assert!(norms.iter().all(|name| differs(&name.replace(".weight", ".running_mean"))));
     assert!(names.iter().filter(|name| name.starts_with("net.1.")).all(|name| differs(name)), "{names:?}");
+    let (header, _) = table(&place.path().join("three/csv/version_0/metrics.csv"));
+    assert!(!header.iter().any(|name| name.contains("roc_auc") || name.contains("recall")), "{header:?}");
 }
 
 fn failed(call: Call, expected: &str) {
@@ -135,6 +136,8 @@ fn wrong_values_are_named() {
     failed(run("model.net.architecture=idelucs"), "unknown architecture");
     failed(run("data.batch_transforms.0._target_=runner.transforms.CurMix"), "runner.transforms.CutMix");
     failed(run("model.net.random_weights=false model.net.architecture=resnet18"), "random_weights: true");
+    failed(run("model.net.mean=[0.5,0.5,0.5]"), "normalizes nothing");
+    failed(run("data.num_workers=many"), "a number of threads, or auto");
     failed(run("data.root=nowhere"), "nowhere");
     place.write("empty/readme.txt", "nothing");
     failed(run("data.root=empty"), "empty");
@@ -147,6 +150,17 @@ fn wrong_values_are_named() {
     )
     .unwrap();
     failed(run(""), "odd name.png");
+}
+
+#[test]
+fn lighting_and_mixing_are_for_training_alone() {
+    let shown = Place::new().ok(&format!("{EXPERIMENT} --cfg job")).out;
+    let (train, rest) = shown.split_once("  test_transforms:").unwrap();
+    assert!(train.contains("runner.transforms.Lighting") && !rest.contains("Lighting"), "{shown}");
+    assert_eq!(shown.matches("runner.transforms.MixUp").count(), 1, "{shown}");
+    let off = format!("{EXPERIMENT} --cfg job data.batch_transforms=null data.train_transforms.2.p_lighting=0");
+    let shown = Place::new().ok(&off).out;
+    assert!(shown.contains("batch_transforms: null") && shown.contains("p_lighting: 0\n"), "{shown}");
 }
 
 #[test]
@@ -194,6 +208,7 @@ fn pictures_are_laid_out_in_the_other_way() {
     // The labels are kept: the converted pictures can be trained on.
     let again = place.run(&format!("{line} to=cgr out=cgr"));
     assert!(again.code == 2 && again.err.contains("overwrite=true"), "{}", again.err);
+    place.ok(&format!("{line} to=cgr out=cgr overwrite=true"));
     let bytes = std::fs::read(place.path().join("cgr/Animalia_Cerambycidae_SRR15249224@00010000K+cgr+k7.png")).unwrap();
     let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     assert!(holds(b"varkoderKeywords\x0034667") && holds(b"varkoderMapping\0cgr"));

@@ -17,6 +17,7 @@ use crate::data::{DataFacts, DataModuleKind, LabelKind, Loader};
 use crate::error::{Error, Result};
 use crate::nn::{DataShape, Dims};
 use crate::registry::{Build, Kind, KindInfo, Registry, Slot};
+use crate::run::start_logging;
 use crate::tensor::guard;
 use crate::train::{Rows, Task, TaskKind, TrainerKind};
 
@@ -75,6 +76,7 @@ impl Options {
 /// # Errors
 /// When the checkpoint does not say how it was made, or no file can be read.
 pub fn infer(request: &Request, registry: &Registry) -> Result<i32> {
+    start_logging(None)?;
     let options = Options::of(request)?;
     let checkpoint = checkpoints::find(&request.words[0])?;
     let (files, root) = gather(&request.words[1..])?;
@@ -232,7 +234,7 @@ fn own_weights_only(mut slot: Slot<TaskKind>) -> Slot<TaskKind> {
     fn clear(node: &mut Node) {
         match &mut node.value {
             Value::Map(map) => {
-                for key in ["weights", "pretrained", "checkpoint_path"] {
+                for key in ["weights", "pretrained", "checkpoint_path", "continue_from"] {
                     let names_weights = |node: &Node| matches!(node.value, Value::Str(_) | Value::Bool(_));
                     if map.get(key).is_some_and(names_weights) {
                         map.shift_remove(key);

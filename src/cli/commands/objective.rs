@@ -25,7 +25,7 @@ pub fn objective(composed: &Composed) -> Result<i32> {
     Manifest::now(OBJECTIVE, seed, "cpu".into(), versions).write(&dir)?;
     let mut results = Results::new("finished");
     results.metrics.insert(OBJECTIVE.into(), Results::number(value));
-    results.duration_s = started.elapsed().as_secs_f64();
+    results.measure(started);
     results.write(&dir)?;
     println!("{OBJECTIVE}: {value}");
     Ok(0)

@@ -136,7 +136,7 @@ impl Run {
         }
         (wanted.prepare)(prepared.task.as_mut(), &prepared.settings)?;
 
-        let Prepared { task, data, args, settings, device, seed, folder, notes } = prepared;
+        let Prepared { task, data, args, mut settings, device, seed, folder, notes } = prepared;
         let is_new = wanted.go_on.is_none();
         let begins_again = wanted.go_on.as_ref().is_some_and(|go_on| go_on.checkpoint.is_none());
         let dir = match &wanted.go_on {
@@ -152,6 +152,9 @@ impl Run {
                 Err(error)
             }
             Ok((resolved, callbacks, loggers, events)) => {
+                // Another run may have had the folder that was wanted, and what lies there is its own.
+                let copy = resolved.get("best_checkpoint_copy").and_then(Node::as_str);
+                settings.best_checkpoint_copy = copy.map(PathBuf::from);
                 let run_dir = (!args.is_fast_dev_run()).then(|| dir.path().to_owned());
                 if run_dir.is_some() {
                     data.record(dir.path())?;
@@ -267,7 +270,7 @@ impl Run {
         }
         self.results.epochs = self.trainer.progress.epoch;
         self.results.steps = self.trainer.progress.global_step;
-        self.results.duration_s = self.started.elapsed().as_secs_f64();
+        self.results.measure(self.started);
         self.results.write(&self.dir)?;
         self.events.record(name, json!({ "reason": self.results.reason }));
         if !self.trainer.args.is_fast_dev_run()

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::cli::compose::Request;
@@ -125,6 +126,8 @@ fn as_json(run: &Found, base: &Path) -> Value {
         "command": run.manifest["command"],
         "started": run.manifest["started"],
         "duration_s": seconds(run),
+        "cpu_s": run.results["cpu_s"],
+        "peak_memory_mib": run.results["peak_memory_mib"],
         "epochs": run.results["epochs"],
         "steps": run.results["steps"],
         "monitor": run.results["monitor"],
@@ -220,7 +223,16 @@ fn table(runs: &[Found], base: &Path, sorted_by: Option<&str>, width: Option<usi
     if runs.iter().any(|run| run.sweep.is_some()) {
         lines.push(cut("* a job of a sweep", width));
     }
+    lines.extend((runs.len() > 1).then(|| cut(&summary(runs), width)));
     lines.join("\n")
+}
+
+/// How many runs there are of each status: `5 runs: 3 finished, 2 failed`.
+fn summary(runs: &[Found]) -> String {
+    let mut counts: IndexMap<&str, usize> = IndexMap::from([("finished", 0)]);
+    runs.iter().for_each(|run| *counts.entry(run.status.as_str()).or_default() += 1);
+    let counts: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+    format!("{} runs: {}", runs.len(), counts.join(", "))
 }
 
 /// The line with its status in colour.
@@ -268,6 +280,7 @@ mod tests {
             "a             finished  1 min 15 s  0.5000         seed=1",
             "multirun/0 *  killed    1 min 15 s                 seed=2",
             "* a job of a sweep",
+            "2 runs: 1 finished, 1 killed",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), expected);
         let narrow = table(&runs, Path::new("outputs"), None, Some(50), false);

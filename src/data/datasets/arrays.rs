@@ -308,4 +308,33 @@ mod tests {
         npy(&y, "|O", "(20,)", &numbers);
         assert!(problem(&text).contains("it holds Python objects"));
     }
+
+    /// What `numpy.savez` and `numpy.savez_compressed` write: inputs and targets in one file.
+    #[test]
+    fn archives() {
+        let folder = tempfile::tempdir().unwrap();
+        let (x, y) = (folder.path().join("x.npy"), folder.path().join("y.npy"));
+        npy(&x, "|u1", "(10, 1, 2, 2)", &(0..40).map(|i| i * 6).collect::<Vec<u8>>());
+        npy(&y, "<i4", "(10,)", &(0..10i32).flat_map(|i| (i % 2).to_le_bytes()).collect::<Vec<u8>>());
+        let path = folder.path().join("both.npz");
+        for method in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
+            let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+            for (name, file) in [("x.npy", &x), ("y.npy", &y)] {
+                let options = zip::write::SimpleFileOptions::default().compression_method(method);
+                archive.start_file(name, options).unwrap();
+                std::io::Write::write_all(&mut archive, &std::fs::read(file).unwrap()).unwrap();
+            }
+            archive.finish().unwrap();
+            let text = format!("_target_: runner.data.Arrays\ninputs: {}\n", path.display());
+            let args = "input_key: x\ntarget_key: y\nclasses: [even, odd]\nsubset: 4\n";
+            let set = module(&format!("{text}{args}")).unwrap();
+            assert_eq!((sizes(set.as_ref()), set.facts().classes), ([4, 1, 1], vec!["even".into(), "odd".into()]));
+            let loader = set.loader(Split::Test).unwrap().unwrap();
+            let id: f64 = loader.dataset.id(0).parse().unwrap();
+            let value = batch(set.as_ref(), Split::Test).input().unwrap().double_value(&[0, 0, 1, 1]);
+            assert!((value * 255.0 - (id * 4.0 + 3.0) * 6.0).abs() < 1e-4, "{value}");
+            let error = problem(&format!("{text}input_key: x\ntarget_key: z\n"));
+            assert!(error.contains("it has no array `z`; it has x, y"), "{error}");
+        }
+    }
 }

@@ -226,9 +226,10 @@ macro_rules! data_module {
             /// Samples in a batch of the test and of predictions; null: as many as in training.
             #[serde(default)]
             test_batch_size: Option<std::num::NonZeroUsize>,
-            /// Threads that read ahead; 0 reads on the thread that trains.
+            /// Threads that read ahead; 0 reads on the thread that trains, auto takes one for every core that this
+            /// process may use. The batches are the same.
             #[serde(default)]
-            num_workers: usize,
+            num_workers: crate::registry::Workers,
             /// Batches that the threads may be ahead, all together: they make one batch after the other.
             #[serde(default = "crate::data::datasets::common::prefetch_factor")]
             prefetch_factor: std::num::NonZeroUsize,
@@ -252,7 +253,7 @@ macro_rules! data_module {
             /// The seed of the split, so that runs with other seeds have the same parts.
             #[serde(default = "crate::data::datasets::common::split_seed")]
             split_seed: u64,
-            /// Whether each part gets every class in proportion.
+            /// Whether each part gets every class in proportion; a class of one sample is learned from.
             #[serde(default = "crate::data::datasets::common::yes")]
             stratify: bool,
             /// Cross-validation: the number of folds that training and validation samples are cut into.
@@ -305,7 +306,7 @@ macro_rules! data_module {
                         batch_size: self.batch_size.get(),
                         test_batch_size: self.test_batch_size.map(std::num::NonZeroUsize::get),
                         auto: None,
-                        num_workers: self.num_workers,
+                        num_workers: self.num_workers.count(),
                         prefetch_factor: self.prefetch_factor.get(),
                         timeout: (self.timeout.0 > 0.0).then(|| std::time::Duration::from_secs_f64(self.timeout.0)),
                         pin_memory: self.pin_memory,

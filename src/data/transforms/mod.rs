@@ -26,6 +26,7 @@ mod policies;
 mod resample;
 mod resize;
 mod rotate;
+mod values;
 mod warp;
 mod window;
 

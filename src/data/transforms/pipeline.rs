@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::op::{cast_table, normalized};
+use super::values::{cast_table, normalized};
 use super::{Canvas, Fixed, Op, Plan, Transform, TransformKind, Windowed};
 use crate::data::SampleKey;
 use crate::data::image::{Picture, Table};

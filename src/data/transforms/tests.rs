@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{KeyPath, Map, Node};
 use crate::data::SampleKey;
-use crate::data::image::{Image, Picture};
+use crate::data::image::{Image, Picture, Planes};
 use crate::registry::{Build, Slot};
 
 fn node(value: &serde_json::Value) -> Node {
@@ -82,6 +82,27 @@ fn wrong_order_says_what_to_do() {
     let gray = serde_json::json!({ "_target_": "torchvision.transforms.Grayscale" });
     let error = pipeline(&[to_tensor, normalize, gray]).run(ramp(3, 3), KEY).unwrap_err().to_string();
     assert!(error.starts_with("Grayscale acts on 8-bit pictures"), "{error}");
+}
+
+/// 16-bit pictures go through the usual transforms: what is 257 times a byte becomes what the byte becomes.
+#[test]
+fn floats_are_normalized_as_bytes_are() {
+    let to_tensor = serde_json::json!({ "_target_": "torchvision.transforms.ToTensor" });
+    let normalize = serde_json::json!({ "_target_": "torchvision.transforms.Normalize", "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3] });
+    let bytes = ramp(5, 4);
+    let pixels = bytes.width * bytes.height;
+    let data = (0..bytes.channels)
+        .flat_map(|channel| (0..pixels).map(move |pixel| (channel, pixel)))
+        .map(|(channel, pixel)| f32::from(bytes.data[pixel * bytes.channels + channel]) / 255.0)
+        .collect();
+    let wide = Planes { width: bytes.width, height: bytes.height, channels: bytes.channels, data };
+    for steps in [vec![to_tensor.clone()], vec![to_tensor, normalize]] {
+        let pipeline = pipeline(&steps);
+        let expected = floats(&pipeline.run(bytes.clone(), KEY).unwrap());
+        let found = floats(&pipeline.run(Picture::Floats(wide.clone()), KEY).unwrap());
+        let far = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(found.len() == expected.len() && far < 1e-6, "{far}");
+    }
 }
 
 /// Pillow 13: where a centre falls between two pixels, the rounding of the summed step decides.

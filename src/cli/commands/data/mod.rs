@@ -12,7 +12,7 @@ use crate::data::{DataContext, DataFacts, DataModule, Loader, Split};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::registry::{Build, Registry};
-use crate::run::RunDir;
+use crate::run::{RunDir, start_logging};
 use histogram::{Classes, Sizes};
 use sheet::Sheet;
 
@@ -82,6 +82,7 @@ pub(super) struct Ready {
 impl Ready {
     /// Checks the config and sets the data up; nothing is created.
     pub fn new(composed: &Composed, registry: &Registry) -> Result<Self> {
+        start_logging(None)?;
         let folder = composed.run_dir()?;
         let checked = Plan::check(&composed.resolve(&folder)?, registry)?;
         let mut data = Build::new(registry).build(&checked.plan.data)?;

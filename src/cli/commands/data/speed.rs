@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
 use super::{Options, Ready};
 use crate::error::Result;
+use crate::run::{cpu_time, peak_memory};
 
 /// One pass over the split.
 struct Pass {
@@ -17,19 +17,6 @@ struct Pass {
     cpu: Duration,
 }
 
-/// CPU time of all threads of this process.
-fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
-}
-
-/// The most memory that the process has had, in MiB, where the system says.
-fn peak_memory() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kib| kib / 1024.0)
-}
-
 /// Times passes over the split: the first one apart, since files may not have been read yet.
 ///
 /// # Errors
@@ -38,7 +25,7 @@ pub fn speed(ready: &Ready, options: &Options) -> Result<i32> {
     let loader = ready.loader(options.split)?;
     let mut passes = Vec::new();
     for epoch in 0..=options.epochs {
-        let (since, before) = (Instant::now(), cpu());
+        let (since, before) = (Instant::now(), cpu_time());
         let mut pass =
             Pass { first: Duration::ZERO, whole: Duration::ZERO, samples: 0, batches: 0, cpu: Duration::ZERO };
         for batch in loader.epoch(options.epoch + epoch, 0) {
@@ -48,7 +35,7 @@ pub fn speed(ready: &Ready, options: &Options) -> Result<i32> {
                 pass.first = since.elapsed();
             }
         }
-        (pass.whole, pass.cpu) = (since.elapsed(), cpu().saturating_sub(before));
+        (pass.whole, pass.cpu) = (since.elapsed(), cpu_time().saturating_sub(before));
         passes.push(pass);
     }
     let rate = |pass: &Pass| pass.samples as f64 / pass.whole.as_secs_f64().max(1e-9);

@@ -7,12 +7,14 @@ mod stats;
 use crate::cli::compose::Request;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
+use crate::run::start_logging;
 
 /// The command.
 ///
 /// # Errors
 /// An unknown tool; what the tool says.
 pub fn prepare(request: &Request, registry: &Registry) -> Result<i32> {
+    start_logging(None)?;
     let (tool, sources) = (request.words[0].as_str(), &request.words[1..]);
     match tool {
         "image-folder" => folder::prepare(sources, request.out()),

@@ -5,6 +5,7 @@ use crate::data::Dataset;
 use crate::data::SampleKey;
 use crate::data::datasets::images::ImageDataset;
 use crate::data::datasets::split::SplitRule;
+use crate::data::datasets::testing;
 
 fn png(path: &Path, width: u32, height: u32, colour: [u8; 3]) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -106,4 +107,33 @@ fn images_that_cannot_be_read_are_named_and_cached_ones_are_read_once() {
     );
     std::fs::remove_file(root.join("a/0.png")).unwrap();
     assert!(dataset.batch(&[key(0)]).is_ok());
+}
+
+/// Twelve images in two folders; each fold validates others, and half of the training part is used.
+#[test]
+fn several_folders_folds_and_a_part_of_the_training() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..4 {
+        png(&folder.path().join(format!("one/a/{i}.png")), 2, 2, [0; 3]);
+        png(&folder.path().join(format!("one/b/{i}.png")), 2, 2, [0; 3]);
+        png(&folder.path().join(format!("two/b/{i}.png")), 2, 2, [0; 3]);
+    }
+    let text = |more: &str| {
+        let roots = ["one", "two"].map(|name| folder.path().join(name).display().to_string()).join(", ");
+        format!("_target_: runner.data.ImageFolder\nroot: [{roots}]\n{more}")
+    };
+    let mut seen = BTreeSet::new();
+    for fold in 0..3 {
+        let set = testing::module(&text(&format!(
+            "folds: 3\nfold: {fold}\ntrain_val_test_split: [0.5, 0.5, 0.0]\nsubset: 0.5\n"
+        )));
+        let set = set.unwrap();
+        assert_eq!(set.facts().classes, ["a", "b"]);
+        assert_eq!(testing::sizes(set.as_ref()), [4, 4, 0]);
+        let loader = set.loader(crate::data::Split::Val).unwrap().unwrap();
+        seen.extend((0..4).map(|i| loader.dataset.id(i)));
+    }
+    assert_eq!(seen.len(), 12, "{seen:?}");
+    let set = testing::module(&text("train_val_test_split: [1.0, 0.0, 0.0]\nsubset: 3\n")).unwrap();
+    assert_eq!(testing::sizes(set.as_ref()), [3, 0, 0]);
 }

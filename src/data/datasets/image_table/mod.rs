@@ -49,7 +49,7 @@ file_module! {
     /// One label column gives a class each; with `label_separator` its text is a set of classes (multi-label); several
     /// columns are the levels of a hierarchy, finest first; with `value_columns` targets are numbers. Rows with the
     /// same `id_column` and `merge_rows: true` are one image whose labels are all theirs. Several `files` are stacked:
-    /// their channels become one image.
+    /// their channels become one image. Files that no row names are not used.
     pub struct ImageTable {
         /// The table.
         table: PathBuf,

@@ -102,6 +102,26 @@ fn what_is_wrong_with_a_table_is_named() {
     assert!(problem(&format!("{text}separator: '::'\n")).contains("`separator` is one character"));
 }
 
+#[test]
+fn json_lines_tabs_and_rare_classes() {
+    let (folder, text) = place("");
+    let root = folder.path().display();
+    let rows = ["a", "b", "c", "d"].map(|name| {
+        let labels = if name == "d" { "[\"x\", \"y\"]" } else { "[\"y\"]" };
+        format!("{{\"path\": \"{name}.png\", \"label\": {labels}}}\n")
+    });
+    std::fs::write(folder.path().join("t.jsonl"), rows.concat()).unwrap();
+    let whole = "train_val_test_split: [1.0, 0.0, 0.0]\n";
+    let head = format!("_target_: runner.data.ImageTable\n{whole}table: {root}");
+    let set = module(&format!("{head}/t.jsonl\nlabel_separator: ';'\n")).unwrap();
+    assert_eq!((set.facts().labels, set.facts().class_counts), (LabelKind::Multi, vec![1, 4]));
+
+    std::fs::write(folder.path().join("t.tsv"), "path\tlabel\na.png\tx\nb.png\ty\nc.png\ty\nd.png\tz\n").unwrap();
+    let set = module(&format!("{head}/t.tsv\nmin_samples: 2\nother: Rest\n")).unwrap();
+    assert_eq!((set.facts().classes, set.facts().class_counts), (vec!["Rest".into(), "y".into()], vec![2, 2]));
+    assert!(problem(&format!("{text}label_separator: ';'\nmin_samples: 2\n")).contains("sets and levels are not"));
+}
+
 /// malpolon's sample of GeoLifeCLEF 2023: four bands of two files, several rows a patch.
 #[test]
 fn patches_of_satellites_with_several_species() {

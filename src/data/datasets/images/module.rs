@@ -39,6 +39,8 @@ pub struct Records {
     pub columns: Vec<String>,
     /// Their values, a row a sample, when there are columns.
     pub rows: Vec<Vec<String>>,
+    /// Names of files that are left out because they cannot be read, and why: those of which the source noticed it.
+    pub unreadable: Vec<(String, String)>,
 }
 
 /// What the data itself says about a sample's part.
@@ -81,6 +83,7 @@ impl Records {
             val_share: 0.1,
             columns: Vec::new(),
             rows: Vec::new(),
+            unreadable: Vec::new(),
         }
     }
 
@@ -252,8 +255,10 @@ fn skip_unreadable(records: &mut Records) -> Result<Vec<(String, String)>> {
     let problems: Vec<Option<String>> = (0..files.len()).into_par_iter().map(try_one).collect();
     drop(progress);
     let bad = problems.iter().enumerate();
-    let skipped: Vec<(String, String)> =
+    let mut skipped: Vec<(String, String)> =
         bad.filter_map(|(index, problem)| Some((records.id(index), problem.clone()?))).collect();
+    skipped.append(&mut records.unreadable);
+    skipped.sort();
     if !skipped.is_empty() {
         let good = problems.iter().enumerate().filter(|(_, problem)| problem.is_none());
         let good: Vec<usize> = good.map(|(index, _)| index).collect();

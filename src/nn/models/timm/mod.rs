@@ -171,6 +171,24 @@ pub(super) fn is_known(name: &str) -> bool {
     family(name).is_some()
 }
 
+/// The side of the images that a model takes, where it takes one size only.
+pub(super) fn image_side(name: &str) -> Option<i64> {
+    match family(name) {
+        Some(Family::Vit(shape)) => Some(shape.image()),
+        _ => None,
+    }
+}
+
+/// Mean and deviation of each channel with which timm's weights of a model were trained (its `default_cfg`):
+/// ImageNet's, but 0.5 for vision transformers other than DeiT and those of the tags `mae` and `dino`.
+pub(super) fn statistics(name: &str) -> [[f64; 3]; 2] {
+    let (model, tag) = name.split_once('.').unwrap_or((name, ""));
+    if model.starts_with("vit_") && !["mae", "dino"].contains(&tag) {
+        return [[0.5; 3], [0.5; 3]];
+    }
+    [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]
+}
+
 /// Names that are often meant, for the nearest-name search.
 pub(super) fn known() -> Vec<String> {
     let mut names: Vec<String> =

@@ -41,6 +41,11 @@ impl Shape {
         let number = |text: &str| text.parse().ok().filter(|&number: &i64| number > 0 && number < 10_000);
         Some(Shape { dim, depth, heads, patch: number(patch)?, image: number(image)? })
     }
+
+    /// The side of the images.
+    pub(super) fn image(&self) -> i64 {
+        self.image
+    }
 }
 
 struct Block {

@@ -1,19 +1,21 @@
 //! Pictures that carry their labels in PNG text: varKoder's pictures of k-mers, and others.
 
-use std::collections::{BTreeSet, HashMap};
+mod name;
+mod pictures;
+
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexSet;
-use walkdir::WalkDir;
 
+use self::name::FORBIDDEN;
+use self::pictures::{COLUMNS, Found};
 use super::common::{AutoBatch, file_module};
 use super::hierarchy::Labelled;
-use super::image_table::{labels_of, sets, vocabulary};
+use super::image_table::{sets, vocabulary};
 use super::images::{ImageModule, Images, Records, Source};
-use super::png_text;
 use super::split::{Parts, Sizes};
-use super::table::Table;
 use crate::data::decode::{Decode, Mode};
 use crate::data::transforms::Pipeline;
 use crate::data::{DataModule, DataModuleKind, Level, Targets, record};
@@ -139,154 +141,9 @@ impl Component for KmerImages {
     }
 }
 
-/// What a file's name says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Name {
-    sample: String,
-    base_pairs: u64,
-    mapping: &'static str,
-    k: u8,
-}
-
-/// Characters that separate the parts of a name.
-const FORBIDDEN: [char; 3] = ['@', '~', '+'];
-
-impl Name {
-    fn parse(stem: &str) -> Option<Self> {
-        let (sample, rest) = stem.split_once('@')?;
-        let (digits, rest) = rest.split_once("K+")?;
-        let (mapping, k) = match rest.split_once('+') {
-            Some(("varKode", k)) => ("varKode", k),
-            Some(("cgr", k)) => ("cgr", k),
-            Some(_) => return None,
-            None => ("varKode", rest),
-        };
-        let k = k.strip_prefix('k')?.parse().ok()?;
-        let whole = digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_digit());
-        if sample.is_empty() || sample.contains(FORBIDDEN) || !whole {
-            return None;
-        }
-        Some(Name { sample: sample.to_owned(), base_pairs: digits.parse::<u64>().ok()? * 1000, mapping, k })
-    }
-}
-
-/// A picture and what its name and its text say.
-struct Found {
-    path: PathBuf,
-    sample: String,
-    name: Option<Name>,
-    labels: BTreeSet<String>,
-    low_quality: Option<bool>,
-    base_frequency_sd: String,
-}
-
-const COLUMNS: [&str; 6] =
-    ["sample", "bp", "img_kmer_mapping", "img_kmer_size", "possible_low_quality", "basefrequency_sd"];
-
-impl Found {
-    fn row(&self) -> Vec<String> {
-        let name = self.name.as_ref();
-        let flag = self.low_quality.map(|flag| if flag { "True" } else { "False" }.to_owned());
-        vec![
-            self.sample.clone(),
-            name.map(|name| name.base_pairs.to_string()).unwrap_or_default(),
-            name.map(|name| name.mapping.to_owned()).unwrap_or_default(),
-            name.map(|name| name.k.to_string()).unwrap_or_default(),
-            flag.unwrap_or_default(),
-            self.base_frequency_sd.clone(),
-        ]
-    }
-}
-
 impl KmerImages {
     fn decode(&self) -> Decode {
         Decode { mode: self.image_mode, max_pixels: self.max_image_pixels, at_least: None }
-    }
-
-    fn find(&self, path: PathBuf) -> Result<Found> {
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = Name::parse(&stem);
-        if name.is_none() && self.file_names == Names::Kmer {
-            return Err(Error::request(format!("{}: the name cannot be read", path.display())).help(
-                "names are <sample>@<8 digits>K+<varKode or cgr>+k<k>.png, a sample without @, ~ and +; \
-                 set data.file_names to any for files of other names",
-            ));
-        }
-        // A file that cannot be read is named when it is decoded, where `on_error` says what then happens.
-        let texts = match png_text::read(&path) {
-            Ok(texts) => texts,
-            Err(_) if self.skips_unreadable() => HashMap::new(),
-            Err(error) => return Err(error),
-        };
-        let labels = texts.get(&self.label_key).map_or("", String::as_str);
-        let low_quality = match texts.get("varkoderLowQualityFlag").map(String::as_str) {
-            Some("True") => Some(true),
-            Some("False") => Some(false),
-            _ => None,
-        };
-        Ok(Found {
-            sample: name.as_ref().map_or(stem, |name| name.sample.clone()),
-            name,
-            labels: labels_of(labels, ";").into_iter().map(str::to_owned).collect(),
-            low_quality,
-            base_frequency_sd: texts.get("varkoderBaseFreqSd").cloned().unwrap_or_default(),
-            path,
-        })
-    }
-
-    fn skips_unreadable(&self) -> bool {
-        self.file_options().skips()
-    }
-
-    /// All pictures, in the order of their names.
-    fn pictures(&self) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
-        for entry in WalkDir::new(&self.root).follow_links(true).sort_by_file_name() {
-            let entry = entry.map_err(|error| {
-                let path = error.path().unwrap_or(&self.root).to_path_buf();
-                Error::io("read", &path, error)
-            })?;
-            let png = entry.path().extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
-            if entry.file_type().is_file() && png {
-                found.push(self.find(entry.into_path())?);
-            }
-        }
-        if found.is_empty() {
-            return Err(Error::request(format!("there are no PNG files below {}", self.root.display())));
-        }
-        Ok(found)
-    }
-
-    /// Takes the labels of a table; pictures of samples that it does not have are left out.
-    fn labelled_by(&self, path: &Path, pictures: Vec<Found>) -> Result<Vec<Found>> {
-        let table = Table::read(path, None)?;
-        let sample = table.column("sample", "label_table")?;
-        let labels = table.column("labels", "label_table")?;
-        table.unique(sample)?;
-        let of: HashMap<&str, &str> =
-            table.rows.iter().map(|row| (row[sample].as_str(), row[labels].as_str())).collect();
-        let mut kept = Vec::new();
-        let mut missing: BTreeSet<String> = BTreeSet::new();
-        for mut picture in pictures {
-            match of.get(picture.sample.as_str()) {
-                Some(labels) => {
-                    picture.labels = labels_of(labels, ";").into_iter().map(str::to_owned).collect();
-                    kept.push(picture);
-                }
-                None => {
-                    missing.insert(picture.sample);
-                }
-            }
-        }
-        if !missing.is_empty() {
-            let shown = missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-            let path = path.display();
-            tracing::warn!("{path} has no row for {} samples, which are left out: {shown}", missing.len());
-        }
-        if kept.is_empty() {
-            return Err(Error::request(format!("{} has no row for any sample", path.display())));
-        }
-        Ok(kept)
     }
 
     fn targets(&self, pictures: &[Found]) -> Result<Labelled> {
@@ -338,7 +195,7 @@ const LOW_QUALITY: &str = "low_quality:True";
 
 impl Source for KmerImages {
     fn load(&self) -> Result<Records> {
-        let mut pictures = self.pictures()?;
+        let (mut pictures, unreadable) = self.pictures()?;
         if let Some(path) = &self.label_table {
             pictures = self.labelled_by(path, pictures)?;
         }
@@ -359,6 +216,7 @@ impl Source for KmerImages {
             group_names: samples.into_iter().collect(),
             columns: COLUMNS.map(str::to_owned).to_vec(),
             rows,
+            unreadable,
             ..Records::new(Images::files(paths, self.root.clone(), self.decode()), targets)
         })
     }
@@ -429,97 +287,4 @@ impl Source for KmerImages {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::Split;
-    use crate::data::datasets::testing::{gray, module, problem, sizes};
-
-    #[test]
-    fn names_of_both_forms() {
-        let name = Name::parse("Fungi_S1@00010000K+cgr+k7").unwrap();
-        assert_eq!((name.sample.as_str(), name.base_pairs, name.mapping, name.k), ("Fungi_S1", 10_000_000, "cgr", 7));
-        assert_eq!(Name::parse("S@00000500K+k5").unwrap().mapping, "varKode");
-        for wrong in ["S@500K+k5", "S@00000500K+other+k5", "S+1@00000500K+k5", "S", "@00000500K+k5", "S@00000500K+k"] {
-            assert_eq!(Name::parse(wrong), None, "{wrong}");
-        }
-    }
-
-    fn samples(name: &str) -> Option<PathBuf> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/varkoder").join(name);
-        if !path.exists() {
-            eprintln!("skipped: the sample data varkoder/{name} is not here");
-        }
-        path.exists().then_some(path)
-    }
-
-    fn text(root: &Path, args: &str) -> String {
-        format!("_target_: runner.data.KmerImages\nroot: {}\n{args}", root.display())
-    }
-
-    #[test]
-    fn labels_in_the_files() {
-        let Some(root) = samples("examples") else { return };
-        // Three samples of a label of their own each: none may go to validation.
-        let args = "valid_fraction: 0.0\ntrain_transforms: [{_target_: torchvision.transforms.Resize, size: [91, 91]}, {_target_: torchvision.transforms.ToTensor}]\n";
-        let set = module(&text(&root, args)).unwrap();
-        assert_eq!(sizes(set.as_ref()), [9, 0, 0]);
-        assert_eq!(set.facts().classes, ["34667", "4.3.i2", "41954"]);
-        let loader = set.loader(Split::Train).unwrap().unwrap();
-        assert_eq!(loader.batch_size, 1);
-        let rows: Vec<Vec<String>> = (0..9).map(|i| loader.dataset.row(i)).collect();
-        let flags =
-            |name: &str| rows.iter().filter(|row| row[0].contains(name)).map(|row| row[4].clone()).collect::<Vec<_>>();
-        assert_eq!(
-            (flags("Amanitaceae"), flags("Mycoplasma")),
-            (vec!["False".to_owned(); 3], vec!["True".to_owned(); 3])
-        );
-        let flagged = module(&text(&root, &format!("{args}low_quality_label: true\n"))).unwrap();
-        let loader = flagged.loader(Split::Train).unwrap().unwrap();
-        let marked = (0..9).filter(|&i| loader.dataset.target_words(i).ends_with(LOW_QUALITY)).count();
-        assert_eq!(marked, 6);
-    }
-
-    #[test]
-    fn samples_stay_together_and_tables_may_label_them() {
-        let Some(root) = samples("derived") else { return };
-        let set = module(&text(&root, "")).unwrap();
-        let part = |module: &dyn DataModule, split| {
-            let loader = module.loader(split).unwrap().unwrap();
-            (0..loader.dataset.len()).map(|i| loader.dataset.row(i)[0].clone()).collect::<BTreeSet<String>>()
-        };
-        let (train, val) = (part(set.as_ref(), Split::Train), part(set.as_ref(), Split::Val));
-        assert!(train.is_disjoint(&val) && !val.is_empty());
-        assert!(set.facts().classes.contains(&LOW_QUALITY.to_owned()));
-
-        let folder = tempfile::tempdir().unwrap();
-        let rows = std::fs::read_to_string(root.join("../derived_labels.csv")).unwrap();
-        let table = folder.path().join("labels.csv");
-        std::fs::write(&table, rows.lines().take(20).collect::<Vec<_>>().join("\n")).unwrap();
-        let args = format!("label_table: {}\nval_ids: Cerambycidae_S01,Cerambycidae_S02\n", table.display());
-        let set = module(&text(&root, &args)).unwrap();
-        assert_eq!(
-            part(set.as_ref(), Split::Val),
-            BTreeSet::from(["Cerambycidae_S01".into(), "Cerambycidae_S02".into()])
-        );
-        assert_eq!(sizes(set.as_ref()), [34, 4, 0]);
-        std::fs::write(&table, "sample,taxon\na,b\n").unwrap();
-        assert!(problem(&text(&root, &args)).contains("no column `labels`"));
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path();
-        assert!(problem(&text(root, "")).contains("no PNG files below"));
-        gray(&root.join("a.png"), 2, 2, 0);
-        assert!(problem(&text(root, "")).contains("a.png: the name cannot be read"));
-        assert!(problem(&text(root, "file_names: any\n")).contains("a.png has no labels"));
-        let table = root.join("t.csv");
-        std::fs::write(&table, "sample,labels\na,x\nb,y\n").unwrap();
-        gray(&root.join("b.png"), 2, 2, 0);
-        let args = format!("file_names: any\nlabel_table: {}\nval_ids: b\n", table.display());
-        assert!(problem(&text(root, &args)).contains("the label `y` is in no training sample"));
-        std::fs::write(&table, "sample,labels\na,x+y\nb,y\n").unwrap();
-        assert!(problem(&text(root, &args)).contains("the label `x+y` has a @, ~ or + in it"));
-    }
-}
+mod tests;
