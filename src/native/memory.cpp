@@ -60,8 +60,9 @@ class Keeping final : public c10::Allocator {
   // A new block; null when there is no room.
   void *fresh(size_t size) {
     const std::lock_guard guard(lock);
-    // Blocks of other sizes are freed for it, so that the process grows by a quarter at most over what it needs.
-    const size_t room = std::max(most, used + size) / 4 * 5;
+    // Blocks of other sizes are freed for it, so that the process grows by a half at most over what it needs: with a
+    // quarter, a step whose blocks have many sizes would still clear pages anew.
+    const size_t room = std::max(most, used + size) / 2 * 3;
     keep_below(room - std::min(room, used + size));
     void *start = map(size);
     if (start == MAP_FAILED) {

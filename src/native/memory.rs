@@ -3,7 +3,7 @@
 use std::sync::Once;
 
 /// Keeps the big blocks that tensors give back for the next ones that want them, instead of handing them to the system
-/// and having every page cleared anew. The process holds at most a quarter more than it once had in use. Tensors that
+/// and having every page cleared anew. The process holds at most half more than it once had in use. Tensors that
 /// exist already stay as they are.
 pub fn keep_freed_blocks() {
     static ONCE: Once = Once::new();

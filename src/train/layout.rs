@@ -11,8 +11,9 @@ use crate::error::Result;
 use crate::native::layout::{MemoryFormat, contiguous};
 use crate::nn::Params;
 
-/// Below so many input channels a convolution gains nothing.
-const FEW_CHANNELS: i64 = 8;
+/// Below so many input channels a convolution gains nothing: on a CPU, one of 32 channels loses a twentieth, ResNet-18's
+/// of 64 and more gain a quarter.
+const FEW_CHANNELS: i64 = 64;
 
 /// How images and the weights of convolutions lie in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +87,7 @@ mod tests {
             let last = is_contiguous(&weight, MemoryFormat::ChannelsLast).unwrap();
             (layout, last, weight.is_leaf() && weight.requires_grad())
         };
-        assert_eq!(of(1).0, Layout::Plain);
-        assert_eq!(of(16), (Layout::ChannelsLast, true, true));
+        assert_eq!((of(1).0, of(32).0), (Layout::Plain, Layout::Plain));
+        assert_eq!(of(64), (Layout::ChannelsLast, true, true));
     }
 }
