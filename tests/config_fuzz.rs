@@ -322,7 +322,7 @@ fn composition_never_panics() {
             && let Ok(jobs) = sweep::expand(&axes, &|group| parent.sources.options(group), 0)
         {
             for (i, job) in jobs.take(5).enumerate() {
-                drop(composer.compose_job(name, &parent, &job, i));
+                drop(composer.compose_job(name, &parent, &job, &composer.facts().of_job(i, None)));
             }
         }
     }

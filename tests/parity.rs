@@ -56,7 +56,7 @@ fn carry_out(case: &Value) -> Result<Outcome, Problems> {
     let jobs = sweep::expand(&axes, &|group| parent.sources.options(group), 0)?;
     let mut all = Vec::new();
     while let Some(job) = jobs.get(all.len() as u64) {
-        composer.compose_job(name, &parent, &job, all.len())?;
+        composer.compose_job(name, &parent, &job, &composer.facts().of_job(all.len(), None))?;
         all.push(job);
     }
     Ok(Outcome::Swept(all))

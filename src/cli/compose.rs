@@ -15,6 +15,7 @@ use crate::plan::layout;
 use crate::run::RunDir;
 
 /// A command line that is understood.
+#[derive(Clone)]
 pub struct Request {
     /// What was typed.
     pub args: Args,
@@ -26,6 +27,8 @@ pub struct Request {
     pub overrides: Vec<String>,
     composer: Arc<Composer>,
     resolvers: Resolvers,
+    /// What only a job of a sweep knows of itself: its number, and the config that all jobs start from.
+    job: Option<(Facts, Arc<Config>)>,
 }
 
 /// A composed config with what depends on it.
@@ -47,7 +50,8 @@ impl Request {
     pub fn new(args: Args, resolvers: &Resolvers) -> Result<Self> {
         let (command, words, overrides) = Command::split(&args.free)?;
         let composer = Composer::new(search_path(&args, None)?, facts(command)).with_resolvers(resolvers.clone());
-        Ok(Request { args, command, words, overrides, composer: Arc::new(composer), resolvers: resolvers.clone() })
+        let (composer, resolvers) = (Arc::new(composer), resolvers.clone());
+        Ok(Request { args, command, words, overrides, composer, resolvers, job: None })
     }
 
     /// The primary config's name.
@@ -68,10 +72,10 @@ impl Request {
     }
 
     /// The same command without options of these names, which are no overrides of the config.
-    pub fn without(&self, options: &[&str]) -> Result<Self> {
+    pub fn without(&self, options: &[&str]) -> Self {
         let is_option = |text: &String| text.split_once('=').is_some_and(|(key, _)| options.contains(&key));
-        let free = self.args.free.iter().filter(|text| !is_option(text)).cloned().collect();
-        Request::new(Args { free, ..self.args.clone() }, &self.resolvers)
+        let overrides = self.overrides.iter().filter(|text| !is_option(text)).cloned().collect();
+        Request { overrides, ..self.clone() }
     }
 
     /// The composer, with the search path.
@@ -89,10 +93,16 @@ impl Request {
         self.args.out.clone().or_else(|| self.typed("out").map(PathBuf::from))
     }
 
-    /// Composes one job.
+    /// Composes the config of a run, or of the job of a sweep that this is.
     pub fn compose(&self) -> Result<Composed> {
-        let parsed = overrides::parse_all(&self.overrides)?;
-        let config = self.composer.compose(Some(self.config_name()), &parsed)?;
+        let name = Some(self.config_name());
+        let config = match &self.job {
+            Some((facts, parent)) => {
+                let own = if self.brings_config() { &[] } else { self.overrides.as_slice() };
+                self.composer.compose_job(name, parent, own, facts)?
+            }
+            None => self.composer.compose(name, &overrides::parse_all(&self.overrides)?)?,
+        };
         Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None, pause_after: None })
     }
 
@@ -105,11 +115,13 @@ impl Request {
             ""
         };
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
-        let composer = Composer::new(search_path(&self.args, Some(place))?, facts(self.command))
-            .with_resolvers(self.resolvers.clone());
+        let own = self.job.as_ref().map_or_else(|| facts(self.command), |(facts, _)| facts.clone());
+        let composer =
+            Composer::new(search_path(&self.args, Some(place))?, own).with_resolvers(self.resolvers.clone());
         // Whether the config had the key or not: it names the checkpoint itself.
         let force = |text: &String| if text.starts_with("ckpt_path=") { format!("++{text}") } else { text.clone() };
-        let parsed = overrides::parse_all(&self.overrides.iter().map(force).collect::<Vec<_>>())?;
+        let of_sweep = self.job.iter().flat_map(|(_, parent)| &parent.hydra_overrides);
+        let parsed = overrides::parse_all(&of_sweep.chain(&self.overrides).map(force).collect::<Vec<_>>())?;
         let config = composer.compose(Some(SAVED), &parsed)?;
         Ok(Composed { config, run_dir: self.args.run_dir.clone(), recorded_seed: None, pause_after: None })
     }
@@ -128,13 +140,13 @@ impl Request {
     }
 
     /// The config that all jobs of a sweep start from.
-    pub fn parent(&self) -> Result<Config> {
+    pub fn parent(&self) -> Result<Arc<Config>> {
         let mut parsed = overrides::parse_all(&self.overrides)?;
         if self.brings_config() {
             // The jobs' configs come with their checkpoints: here only `hydra` is of interest.
             parsed.retain(overrides::Override::is_hydra);
         }
-        Ok(self.composer.compose_parent(Some(self.config_name()), &parsed)?)
+        Ok(Arc::new(self.composer.compose_parent(Some(self.config_name()), &parsed)?))
     }
 
     /// Whether a job's config comes with its checkpoint.
@@ -148,7 +160,7 @@ impl Request {
     }
 
     /// The jobs of a sweep, each a list of overrides spelt as Hydra spells them.
-    pub fn jobs(&self) -> Result<(Config, Vec<Vec<String>>)> {
+    pub fn jobs(&self) -> Result<(Arc<Config>, Vec<Vec<String>>)> {
         /// More jobs than anybody waits for, and fewer than fill the memory.
         const MOST: u64 = 1_000_000;
         let parent = self.parent()?;
@@ -166,28 +178,35 @@ impl Request {
         Ok((parent, jobs))
     }
 
-    /// Composes one job of a sweep.
-    pub fn compose_job(&self, parent: &Config, job: &[String], number: usize) -> Result<Composed> {
-        let job = if self.brings_config() { &[] } else { job };
-        let config = self.composer.compose_job(Some(self.config_name()), parent, job, number)?;
-        Ok(Composed { config, run_dir: None, recorded_seed: None, pause_after: None })
-    }
-
-    /// The request that runs one job of a sweep in `folder`. It shares what has been read of the configs.
-    pub fn job(&self, parent: &Config, job: &[String], number: usize, folder: &Path) -> Self {
-        let num = [format!("hydra.job.num={number}")];
-        let overrides = parent.hydra_overrides.iter().chain(&num).chain(job).cloned().collect();
-        let args =
-            Args { run_dir: Some(folder.to_owned()), multirun: false, run: true, sweep_job: None, ..self.args.clone() };
+    /// The request that runs one job of a sweep, in `folder` once that is known. It shares what has been read of the
+    /// configs. `id` is the job's name in its scheduler, if it has one.
+    pub fn job(
+        &self,
+        parent: &Arc<Config>,
+        job: &[String],
+        number: usize,
+        id: Option<String>,
+        folder: Option<&Path>,
+    ) -> Self {
+        let run_dir = folder.map(Path::to_owned);
+        let id = id.or_else(|| side_by_side_id(parent, number));
         Request {
-            args,
+            args: Args { run_dir, multirun: false, run: true, sweep_job: None, ..self.args.clone() },
             command: self.command,
             words: self.words.clone(),
-            overrides,
+            overrides: job.to_vec(),
             composer: self.composer.clone(),
             resolvers: self.resolvers.clone(),
+            job: Some((self.composer.facts().of_job(number, id), parent.clone())),
         }
     }
+}
+
+/// The name that Hydra's joblib launcher gives a job; its basic one leaves it at the number.
+fn side_by_side_id(parent: &Config, number: usize) -> Option<String> {
+    let target = parent.hydra.select("launcher._target_").and_then(Node::as_str)?;
+    let name = parent.hydra.select("job.name").and_then(Node::as_str)?;
+    (!target.ends_with("BasicLauncher")).then(|| format!("{name}_{number}"))
 }
 
 /// The primary config's name by the environment: `RUNNER_CONFIG_NAME=dev runner train`.
@@ -310,7 +329,7 @@ impl Composed {
     pub fn write_snapshot(&self, dir: &RunDir) -> Result<()> {
         let Some(subdir) = self.config.hydra.get("output_subdir").and_then(Node::as_str) else { return Ok(()) };
         let config = self.located(dir.path());
-        let hydra: Map = [(Key::from("hydra"), config.hydra.clone())].into_iter().collect();
+        let hydra: Map = [(Key::from("hydra"), config.as_started())].into_iter().collect();
         let overrides: Vec<Node> = config.overrides.iter().map(|text| Node::program(text.as_str())).collect();
         let of_sweep = config.hydra.get("mode").and_then(Node::as_str) == Some("MULTIRUN");
         for (name, node) in

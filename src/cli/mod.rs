@@ -39,6 +39,9 @@ pub fn main(registry: Registry) -> ExitCode {
 pub fn front() -> ExitCode {
     exit(&Resolvers::new(), |request| match show::answer(request)? {
         Some(code) => Ok(code),
+        None if request.command == Command::Objective && request.args.info.is_none() => {
+            commands::objective::without_tensors(request)
+        }
         None => start_engine(),
     })
 }
@@ -73,7 +76,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         return commands::check::plan(&request.compose()?, registry);
     }
     if request.is_multirun()? {
-        return commands::sweep::sweep(request, registry);
+        return commands::sweep::sweep(request, commands::sweep::work_of(request.command, registry).as_ref());
     }
     match request.command {
         Command::Train => commands::train::train(&request.compose()?, registry),

@@ -96,7 +96,7 @@ fn show_jobs(request: &Request) -> Result<String> {
     }
     let (parent, jobs) = request.jobs()?;
     for (number, job) in jobs.iter().enumerate() {
-        request.compose_job(&parent, job, number)?;
+        request.job(&parent, job, number, None, None).compose()?;
     }
     Ok(match request.args.format {
         Format::Json => {

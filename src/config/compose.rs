@@ -116,7 +116,8 @@ impl Composer {
         self.compose_for(&Facts { mode: Mode::Multirun, ..self.facts.clone() }, config_name, overrides, None)
     }
 
-    /// Composes one job of a sweep: the parent's overrides of `hydra`, then the job's own.
+    /// Composes one job of a sweep, of which `facts` tell the number: the parent's overrides of `hydra`, then the
+    /// job's own.
     ///
     /// # Errors
     /// As [`Composer::compose`].
@@ -125,12 +126,10 @@ impl Composer {
         config_name: Option<&str>,
         parent: &Config,
         job: &[String],
-        number: usize,
+        facts: &Facts,
     ) -> Result<Config, Problems> {
         let arguments: Vec<String> = parent.hydra_overrides.iter().chain(job).cloned().collect();
-        let overrides = overrides::parse_all(&arguments)?;
-        let facts = Facts { mode: Mode::Run, num: i64::try_from(number).ok(), ..self.facts.clone() };
-        self.compose_for(&facts, config_name, &overrides, None)
+        self.compose_for(facts, config_name, &overrides::parse_all(&arguments)?, None)
     }
 
     /// As [`Composer::compose`], telling each step and the tree after it.
@@ -476,9 +475,20 @@ impl Config {
         self.overrides.push(spelt);
     }
 
-    /// The tree with `hydra` as its first key, unresolved.
+    /// The `hydra` node of something that was started. Hydra makes the mode an override then, unless the config or the
+    /// user did.
+    pub fn as_started(&self) -> Node {
+        let mut hydra = self.hydra.clone();
+        let is_typed = self.hydra_overrides.iter().any(|text| text.trim_start_matches('+').starts_with("hydra.mode="));
+        if let (false, Some(mode)) = (is_typed, self.hydra.get("mode").and_then(Node::as_str)) {
+            hydra::append(&mut hydra, "overrides.hydra", std::iter::once(format!("hydra.mode={mode}").as_str()));
+        }
+        hydra
+    }
+
+    /// The tree with `hydra` as its first key, unresolved, of something that was started.
     pub fn all(&self) -> Node {
-        let mut map = Map::from_iter([(Key::from("hydra"), self.hydra.clone())]);
+        let mut map = Map::from_iter([(Key::from("hydra"), self.as_started())]);
         if let Value::Map(job) = &self.job.value {
             map.extend(job.iter().map(|(key, node)| (key.clone(), node.clone())));
         }

@@ -31,7 +31,7 @@ pub struct Facts {
     pub mode: Mode,
     /// The job's number in a sweep, from 0.
     pub num: Option<i64>,
-    /// The job's name in its scheduler.
+    /// The job's name in its scheduler; its number, where there is none.
     pub id: Option<String>,
 }
 
@@ -52,6 +52,15 @@ impl Mode {
             Mode::Run => "RUN",
             Mode::Multirun => "MULTIRUN",
         }
+    }
+}
+
+impl Facts {
+    /// The facts of a job of a sweep; without a scheduler's name for it, its number is its name, as with Hydra's own
+    /// launcher.
+    pub fn of_job(&self, number: usize, id: Option<String>) -> Self {
+        let id = id.unwrap_or_else(|| number.to_string());
+        Facts { mode: Mode::Run, num: i64::try_from(number).ok(), id: Some(id), ..self.clone() }
     }
 }
 
@@ -307,7 +316,9 @@ pub(super) fn fill(
     append(hydra, "overrides.hydra", own.iter().map(|item| item.source.text.as_str()));
     append(hydra, "overrides.task", task.iter().map(|item| item.source.text.as_str()));
     if hydra.get("mode").is_none_or(Node::is_null) {
-        set(hydra, "mode", facts.mode.name());
+        // A job of a sweep is composed as a run, and says that it is part of one.
+        let mode = if facts.num.is_some() { Mode::Multirun } else { facts.mode };
+        set(hydra, "mode", mode.name());
     }
     let mut chosen = match hydra.select("runtime.choices").map(|node| node.value.clone()) {
         Some(Value::Map(map)) => map,
@@ -340,7 +351,8 @@ pub(super) fn fill(
     Ok(())
 }
 
-fn append<'t>(hydra: &mut Node, path: &str, more: impl Iterator<Item = &'t str>) {
+/// Lengthens a list of texts by its dotted path below `hydra`.
+pub(super) fn append<'t>(hydra: &mut Node, path: &str, more: impl Iterator<Item = &'t str>) {
     let mut list = match hydra.select(path).map(|node| node.value.clone()) {
         Some(Value::List(list)) => list,
         _ => Vec::new(),

@@ -70,6 +70,11 @@ impl Manifest {
     pub fn write(&self, dir: &RunDir) -> Result<()> {
         dir.write("run.json", &pretty(self))
     }
+
+    /// Writes `run.json` without waiting for the disk.
+    pub fn write_derived(&self, dir: &RunDir) -> Result<()> {
+        dir.write_derived("run.json", &pretty(self))
+    }
 }
 
 /// How a run ended.
@@ -136,6 +141,11 @@ impl Results {
     /// Writes `results.json`.
     pub fn write(&self, dir: &RunDir) -> Result<()> {
         dir.write("results.json", &pretty(self))
+    }
+
+    /// Writes `results.json` without waiting for the disk.
+    pub fn write_derived(&self, dir: &RunDir) -> Result<()> {
+        dir.write_derived("results.json", &pretty(self))
     }
 
     /// Reads `results.json` of a run folder.

@@ -58,7 +58,7 @@ impl Asked {
 /// `runner predict`: `predictions.csv`, one row a sample; arrays and sorted images on request.
 pub fn predict(request: &Request, registry: &Registry) -> Result<i32> {
     let options = Asked::of(request)?;
-    let request = request.without(&["split", "arrays", "images"])?;
+    let request = request.without(&["split", "arrays", "images"]);
     let mut run = start(&request, registry, options.split)?;
     let path = run.dir.path().join("predictions.csv");
     let outcome = write_predictions(&mut run, &path, &options);

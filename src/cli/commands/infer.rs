@@ -80,7 +80,7 @@ pub fn infer(request: &Request, registry: &Registry) -> Result<i32> {
     let options = Options::of(request)?;
     let checkpoint = checkpoints::find(&request.words[0])?;
     let (files, root) = gather(&request.words[1..])?;
-    let mut model = Model::load(&request.without(OPTIONS)?, registry, &checkpoint)?;
+    let mut model = Model::load(&request.without(OPTIONS), registry, &checkpoint)?;
     let loader = model.loader(files)?;
     let name = |path: &Path| path.strip_prefix(&root).unwrap_or(path).display().to_string();
     let query = Query {

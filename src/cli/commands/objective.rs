@@ -5,13 +5,25 @@ use std::time::Instant;
 
 use indexmap::IndexMap;
 
-use crate::cli::compose::Composed;
+use super::sweep;
+use crate::cli::compose::{Composed, Request};
 use crate::config::{Node, Problem, Value};
 use crate::error::Result;
+use crate::registry::Registry;
 use crate::run::{Manifest, Results, RunDir};
 
 /// The key, and the name of the metric that it becomes.
 pub const OBJECTIVE: &str = "objective";
+
+/// The command without libtorch: once, or many times in a sweep with the searches that come with runner.
+pub fn without_tensors(request: &Request) -> Result<i32> {
+    if !request.is_multirun()? {
+        return objective(&request.compose()?);
+    }
+    let mut searches = Registry::new();
+    crate::sweep::sweepers::register(&mut searches);
+    sweep::sweep(request, &sweep::Objectives(&searches))
+}
 
 /// Computes the objective and leaves a run folder with it.
 pub fn objective(composed: &Composed) -> Result<i32> {
@@ -22,11 +34,13 @@ pub fn objective(composed: &Composed) -> Result<i32> {
     composed.write_snapshot(&dir)?;
     let versions = IndexMap::from([("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     let seed = config.get("seed").and_then(Node::as_int).and_then(|seed| u64::try_from(seed).ok()).unwrap_or(0);
-    Manifest::now(OBJECTIVE, seed, "cpu".into(), versions).write(&dir)?;
+    // Nobody waits for the disk: what is lost when the power fails is computed again in no time, and what a sweep knows
+    // of its jobs is in its journal.
+    Manifest::now(OBJECTIVE, seed, "cpu".into(), versions).write_derived(&dir)?;
     let mut results = Results::new("finished");
     results.metrics.insert(OBJECTIVE.into(), Results::number(value));
     results.measure(started);
-    results.write(&dir)?;
+    results.write_derived(&dir)?;
     println!("{OBJECTIVE}: {value}");
     Ok(0)
 }

@@ -172,7 +172,8 @@ impl Pipeline<'_> {
                 None => {
                     let place = vec![format!("hydra.sweep.dir='{}'", output.display())];
                     let overrides: Vec<String> = stage.overrides.iter().chain(&place).cloned().collect();
-                    sweep::sweep(&self.request_of(Command::Train, &overrides, &[], true)?, self.registry)
+                    let request = self.request_of(Command::Train, &overrides, &[], true)?;
+                    sweep::sweep(&request, &sweep::Commands(self.registry))
                 }
             })?;
         }

@@ -8,7 +8,7 @@ pub(super) use watch::followed;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::best::{Aim, best_of};
 use super::journal::{Entry, Journal, Record, State};
@@ -59,7 +59,9 @@ pub struct Conductor<'a> {
     records: Vec<Record>,
     view: View,
     running: HashMap<usize, Running>,
+    /// Whether `results.csv` lacks a job that has ended; when it was last written, and how long that took.
     table_is_old: bool,
+    table_written: Option<(Instant, Duration)>,
     optuna: Option<OptunaJournal>,
     /// Why the search asks for nothing more.
     search_over: Option<Result<(), String>>,
@@ -97,6 +99,7 @@ impl<'a> Conductor<'a> {
             view,
             running: HashMap::new(),
             table_is_old: false,
+            table_written: None,
             optuna: None,
             search_over: None,
         }
@@ -153,7 +156,8 @@ impl<'a> Conductor<'a> {
             }
             if let Some(ended) = self.launcher.next(TICK)? {
                 self.take_in(ended, stopping)?;
-            } else if self.table_is_old {
+            }
+            if self.table_is_old && self.is_table_due() {
                 self.write_table()?;
             }
             self.prune()?;
@@ -322,8 +326,12 @@ impl<'a> Conductor<'a> {
         self.note(&entry)?;
         self.view.ended(&self.records, number, self.objective().as_deref());
         self.table_is_old = true;
-        // Rewriting the table costs as much as all jobs so far: many that end at once are written together.
-        if self.running.is_empty() || self.records.len() < 64 { self.write_table() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Rewriting the table costs as much as all jobs so far: those that end in quick succession are written together.
+    fn is_table_due(&self) -> bool {
+        self.table_written.is_none_or(|(when, took)| when.elapsed() >= TICK.max(took * 10))
     }
 
     /// Completes what the search is to know of a job that has ended.
@@ -363,8 +371,11 @@ impl<'a> Conductor<'a> {
     }
 
     fn write_table(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        Table::of(&self.records, self.objective()).write_csv(&self.folder.join("results.csv"))?;
         self.table_is_old = false;
-        Table::of(&self.records, self.objective()).write_csv(&self.folder.join("results.csv"))
+        self.table_written = Some((Instant::now(), begun.elapsed()));
+        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ const OPTIONS: &[&str] = &["split", "samples", "epoch", "epochs", "out"];
 /// When the data cannot be set up; an option that makes no sense.
 pub fn data(request: &Request, registry: &Registry) -> Result<i32> {
     let options = Options::of(request)?;
-    let composed = request.without(OPTIONS)?.compose()?;
+    let composed = request.without(OPTIONS).compose()?;
     match request.words.first().map(String::as_str) {
         None | Some("look") => look(&composed, registry, &options),
         Some("speed") => speed::speed(&Ready::new(&composed, registry)?, &options),

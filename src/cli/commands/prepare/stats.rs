@@ -133,7 +133,7 @@ fn gather(count: usize, picture: impl Fn(usize) -> Result<Picture> + Sync) -> Re
 /// When an image cannot be read; the message names it.
 pub fn stats(request: &Request, registry: &Registry, folders: &[String]) -> Result<i32> {
     let kinds = if folders.is_empty() {
-        let ready = Ready::new(&request.without(&["out"])?.compose()?, registry)?;
+        let ready = Ready::new(&request.without(&["out"]).compose()?, registry)?;
         let dataset = ready.loader(Split::Train)?.dataset;
         over(dataset.as_ref())?
     } else {

@@ -2,24 +2,27 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::super::{resume, train};
 use super::definition::{Definition, OWN};
-use crate::cli::command::Command;
+use super::work::{self, Work};
 use crate::cli::compose::Request;
 use crate::cli::problem;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
-use crate::run::{Manifest, Results, RunDir};
+use crate::run::{Results, RunDir};
 use crate::sweep::launchers::Job;
 
-/// Runs a job; gives the exit code. A job that fails leaves a folder that says why.
-pub fn run(request: &Request, parent: &Config, job: &Job, registry: &Registry) -> i32 {
-    if let Some(threads) = job.share.threads.and_then(|threads| i32::try_from(threads).ok()) {
-        tch::set_num_threads(threads);
-    }
-    let outcome = catch_unwind(AssertUnwindSafe(|| attempt(request, parent, job, registry)));
+/// Runs a job, whose name in its scheduler is `id`; gives the exit code. A job that fails leaves a folder that says why.
+pub fn run(request: &Request, parent: &Arc<Config>, job: &Job, id: Option<String>, work: &dyn Work) -> i32 {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        if Results::read(&job.folder).is_ok_and(|results| results.status == "finished") {
+            return Ok(0);
+        }
+        let own = request.job(parent, &job.overrides, job.number, id, Some(&job.folder));
+        work.run(&own, job)
+    }));
     let error = match outcome {
         Ok(Ok(code)) => return code,
         Ok(Err(error)) => error,
@@ -30,28 +33,6 @@ pub fn run(request: &Request, parent: &Config, job: &Job, registry: &Registry) -
     };
     leave_word(&job.folder, &error);
     problem::report(&error)
-}
-
-fn attempt(request: &Request, parent: &Config, job: &Job, registry: &Registry) -> Result<i32> {
-    let results = Results::read(&job.folder);
-    if results.as_ref().is_ok_and(|results| results.status == "finished") {
-        return Ok(0);
-    }
-    let own = request.job(parent, &job.overrides, job.number, &job.folder);
-    // What an earlier attempt had recorded: a run that drew its own seed goes on with it.
-    if let Some(manifest) = Manifest::read(&job.folder).ok().filter(|manifest| manifest.command == "train") {
-        let composed = own.compose()?.in_folder(&job.folder).with_recorded_seed(u32::try_from(manifest.seed).ok());
-        let composed = composed.pausing_after(job.pause_after);
-        return train::go_on(&composed, registry, resume::reopen(&job.folder, None)?);
-    }
-    if job.folder.exists() {
-        // An attempt that had not come as far as that has nothing to go on from.
-        std::fs::remove_dir_all(&job.folder).map_err(|error| Error::io("remove", &job.folder, error))?;
-    }
-    if own.command == Command::Train {
-        return train::train(&own.compose()?.pausing_after(job.pause_after), registry);
-    }
-    crate::cli::compute(&own, registry)
 }
 
 /// Makes sure that the job's folder says why it failed.
@@ -73,5 +54,15 @@ pub fn from_file(path: &Path, registry: &Registry) -> Result<i32> {
     let sweep = sweep.ok_or_else(|| Error::failed(format!("{} is in no sweep's folder", job.folder.display())))?;
     let request = Definition::read(sweep)?.request(sweep, registry.resolvers())?;
     let parent = request.parent()?;
-    Ok(run(&request, &parent, &job, registry))
+    let work = work::of(request.command, registry);
+    Ok(run(&request, &parent, &job, slurm_id(), work.as_ref()))
+}
+
+/// The name that Slurm gave this process's job, as submitit has it in `hydra.job.id`.
+fn slurm_id() -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match (variable("SLURM_ARRAY_JOB_ID"), variable("SLURM_ARRAY_TASK_ID")) {
+        (Some(array), Some(task)) => Some(format!("{array}_{task}")),
+        _ => variable("SLURM_JOB_ID"),
+    }
 }

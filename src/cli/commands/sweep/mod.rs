@@ -3,18 +3,16 @@
 
 mod definition;
 mod job;
+mod work;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::checkpoints;
-use super::objective::{self, OBJECTIVE};
 use super::run::shown;
 use super::train::INTERRUPTED;
-use crate::cli::command::Command;
 use crate::cli::compose::{self, Request};
 use crate::config::{Config, Node, Problems, Value, emit, overrides};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, layout};
 use crate::registry::Registry;
 use crate::run::RunDir;
 use crate::sweep::launchers::{Launcher, LauncherSettings, Local, Processes, Slurm, Spawned};
@@ -25,20 +23,23 @@ use crate::sweep::{
 use crate::train::StopFlag;
 use definition::{Definition, OWN};
 pub use job::from_file;
+pub use work::{Commands, Objectives, Work, of as work_of};
 
 /// Runs a sweep; gives the exit code: 0 when every job finished, 1 when one failed.
 ///
 /// # Errors
 /// When any job's config is wrong: nothing has been started then.
-pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
-    let (parent, jobs, search) = plan(request, registry)?;
+pub fn sweep(request: &Request, work: &dyn Work) -> Result<i32> {
+    let (parent, jobs, search) = plan(request, work)?;
     if jobs.is_empty() && search.is_none() {
         return Err(Error::request("the sweep has no jobs: one of its ranges is empty"));
     }
     LauncherSettings::read(resolved_launcher(&parent)?.as_ref())?;
-    objectives(request, &parent, search.as_ref())?;
+    objectives(request, &parent, search.as_ref(), work)?;
+    let mut folders = Vec::with_capacity(jobs.len());
     for (number, overrides) in jobs.iter().enumerate() {
-        check(request, &parent, number, overrides, registry).map_err(|error| of_job(error, number, overrides))?;
+        let folder = check(request, &parent, number, overrides, work);
+        folders.push(folder.map_err(|error| of_job(error, number, overrides))?);
     }
     let dir = RunDir::claim(&compose::sweep_dir(&parent)?)?;
     let definition = Definition::write(request, dir.path())?;
@@ -52,8 +53,8 @@ pub fn sweep(request: &Request, registry: &Registry) -> Result<i32> {
     let count = search.map_or(Some(asked.len()), |search| search.total());
     let count = count.map_or_else(|| "jobs".to_owned(), |count| format!("{count} jobs"));
     println!("{count}: {}", shown(dir.path()));
-    let request = definition.request(dir.path(), registry.resolvers())?;
-    conduct(&request, registry, dir.path(), (journal, asked), lock)
+    let request = definition.request(dir.path(), work.registry().resolvers())?;
+    conduct(&request, work, dir.path(), Begun { journal, entries: asked, folders, _lock: lock })
 }
 
 /// Whether a folder is a sweep's.
@@ -106,18 +107,23 @@ pub fn go_on(folder: &Path, retry_failed: bool, registry: &Registry) -> Result<i
     let open = records.iter().filter(|record| !record.state.is_settled()).count();
     println!("{open} of {} jobs are missing: {}", records.len(), shown(&folder));
     let request = definition.request(&folder, registry.resolvers())?;
-    conduct(&request, registry, &folder, (journal, entries), lock)
+    let work = work::of(request.command, registry);
+    conduct(&request, work.as_ref(), &folder, Begun { journal, entries, folders: Vec::new(), _lock: lock })
+}
+
+/// A sweep whose folder this process has to itself.
+struct Begun {
+    journal: Journal,
+    entries: Vec<Entry>,
+    /// The folders of its first jobs, below its own, where they are known.
+    folders: Vec<String>,
+    _lock: SweepLock,
 }
 
 /// Runs what is missing, and shows what came of it.
-fn conduct(
-    request: &Request,
-    registry: &Registry,
-    folder: &Path,
-    (mut journal, mut entries): (Journal, Vec<Entry>),
-    _lock: SweepLock,
-) -> Result<i32> {
-    let (parent, jobs, search) = plan(request, registry)?;
+fn conduct(request: &Request, work: &dyn Work, folder: &Path, begun: Begun) -> Result<i32> {
+    let Begun { mut journal, mut entries, folders, _lock } = begun;
+    let (parent, jobs, search) = plan(request, work)?;
     let known = replay(&entries)?.len();
     // A sweep that was killed while it wrote down its jobs.
     let rest = jobs.into_iter().enumerate().skip(known);
@@ -131,12 +137,12 @@ fn conduct(
         std::fs::create_dir_all(&logs).map_err(|error| Error::io("create", &logs, error))?;
     }
     // Before anything starts a thread: jobs are forked.
-    let launcher = launcher(&settings, request, &parent, registry, folder)?;
+    let launcher = launcher(&settings, request, &parent, work, folder)?;
     let stop = StopFlag::default();
     stop.on_ctrl_c()?;
-    let program = Jobs { request, parent: &parent, stop: stop.clone() };
+    let program = Jobs { request, parent: &parent, folders, stop: stop.clone() };
     let mut conductor = Conductor::new(folder.to_owned(), journal, replay(&entries)?, launcher, &program);
-    conductor.objectives = objectives(request, &parent, search.as_ref())?;
+    conductor.objectives = objectives(request, &parent, search.as_ref(), work)?;
     conductor.retries = settings.retries();
     conductor.aims = aims(&conductor.objectives, search.as_ref());
     conductor.study = study_name(search.as_ref(), folder);
@@ -175,16 +181,16 @@ fn resolved_launcher(parent: &Config) -> Result<Option<Node>> {
 }
 
 /// The config that all jobs start from, and the jobs: listed, or asked of a search.
-type Planned = (Config, Vec<Vec<String>>, Option<Search>);
+type Planned = (Arc<Config>, Vec<Vec<String>>, Option<Search>);
 
-fn plan(request: &Request, registry: &Registry) -> Result<Planned> {
+fn plan(request: &Request, work: &dyn Work) -> Result<Planned> {
     let parent = request.parent()?;
     let sweeper = parent.value("hydra.sweeper")?;
     let target = sweeper.as_ref().and_then(|node| node.get("_target_")).and_then(Node::as_str);
     match (&sweeper, target) {
         (Some(sweeper), Some(target)) if !target.ends_with("BasicSweeper") => {
             let typed = overrides::parse_all(&request.job_overrides(&parent))?;
-            let search = Search::plan(sweeper, &typed, &|group| parent.sources.options(group), registry)?;
+            let search = Search::plan(sweeper, &typed, &|group| parent.sources.options(group), work.registry())?;
             Ok((parent, Vec::new(), Some(search)))
         }
         _ => request.jobs().map(|(parent, jobs)| (parent, jobs, None)),
@@ -192,7 +198,12 @@ fn plan(request: &Request, registry: &Registry) -> Result<Planned> {
 }
 
 /// The metrics that the sweep optimizes.
-fn objectives(request: &Request, parent: &Config, search: Option<&Search>) -> Result<Vec<String>> {
+fn objectives(
+    request: &Request,
+    parent: &Config,
+    search: Option<&Search>,
+    work: &dyn Work,
+) -> Result<Vec<String>> {
     let named = search.map(|search| search.settings.metrics.clone()).unwrap_or_default();
     if !named.is_empty() {
         return Ok(named);
@@ -203,11 +214,8 @@ fn objectives(request: &Request, parent: &Config, search: Option<&Search>) -> Re
         Some((_, node)) => node.as_str().map(str::to_owned).into_iter().collect(),
         None => Vec::new(),
     };
-    if metrics.is_empty() && request.command == Command::Objective {
-        metrics.push(OBJECTIVE.to_owned());
-    }
     if metrics.is_empty() {
-        metrics.extend(layout::objective(&parent.job).map(str::to_owned));
+        metrics.extend(work.metric(parent));
     }
     match search.map(|search| search.settings.directions.len()) {
         Some(wanted) if wanted != metrics.len() => {
@@ -238,8 +246,8 @@ fn study_name(search: Option<&Search>, folder: &Path) -> String {
 fn launcher(
     settings: &LauncherSettings,
     request: &Request,
-    parent: &Config,
-    registry: &Registry,
+    parent: &Arc<Config>,
+    work: &dyn Work,
     folder: &Path,
 ) -> Result<Box<dyn Launcher>> {
     let program = || -> Result<PathBuf> {
@@ -250,10 +258,10 @@ fn launcher(
         if crate::native::process::threads().is_ok_and(|threads| threads == 1) {
             // What every job notes down is found out once, for all of them.
             let _ = std::env::current_dir().map(|folder| crate::run::Git::of(&folder));
-            let main = |job: &_| job::run(request, parent, job, registry);
+            let main = |job: &_| job::run(request, parent, job, None, work);
             return Ok(Box::new(crate::sweep::launchers::ForkServer::start(&main)?));
         }
-        let _ = (request, parent, registry);
+        let _ = (request, parent, work);
         Ok(Box::new(Spawned::new(program()?, folder.join(OWN).join("jobs"))))
     };
     Ok(match settings {
@@ -269,14 +277,20 @@ fn launcher(
 /// The jobs as the conductor asks about them.
 struct Jobs<'a> {
     request: &'a Request,
-    parent: &'a Config,
+    parent: &'a Arc<Config>,
+    folders: Vec<String>,
     stop: StopFlag,
 }
 
 impl Program for Jobs<'_> {
     fn folder(&self, number: usize, overrides: &[String]) -> Result<String> {
-        let composed = self.request.compose_job(self.parent, overrides, number)?;
-        compose::sweep_subdir(composed.config())
+        match self.folders.get(number) {
+            Some(known) => Ok(known.clone()),
+            None => {
+                let job = self.request.job(self.parent, overrides, number, None, None);
+                compose::sweep_subdir(job.compose()?.config())
+            }
+        }
     }
 
     fn is_interrupted(&self) -> bool {
@@ -284,25 +298,19 @@ impl Program for Jobs<'_> {
     }
 }
 
-/// Checks a job before anything is started.
-fn check(request: &Request, parent: &Config, number: usize, overrides: &[String], registry: &Registry) -> Result<()> {
-    let composed = request.compose_job(parent, overrides, number)?;
-    let folder = compose::sweep_dir(parent)?.join(compose::sweep_subdir(composed.config())?);
-    if request.brings_config() {
-        let job = request.job(parent, overrides, number, &folder);
-        let given = job.typed("ckpt_path").map(|text| text.trim_matches(['\'', '"']).to_owned());
-        let given = given.ok_or_else(|| {
-            Error::request(format!("`runner -m {}` needs checkpoints", request.command.name()))
-                .help("ckpt_path=a.ckpt,b.ckpt, or ckpt_path=glob(outputs/**/last.ckpt)")
-        })?;
-        return checkpoints::find(&given).map(drop);
-    }
-    let config = composed.resolve(&folder)?;
-    if request.command == Command::Objective {
-        return objective::value(&config).map(drop);
-    }
-    Plan::check(&config, registry)?;
-    Ok(())
+/// Checks a job before anything is started; gives its folder below the sweep's.
+fn check(
+    request: &Request,
+    parent: &Arc<Config>,
+    number: usize,
+    overrides: &[String],
+    work: &dyn Work,
+) -> Result<String> {
+    let job = request.job(parent, overrides, number, None, None);
+    let composed = job.compose()?;
+    let below = compose::sweep_subdir(composed.config())?;
+    work.check(&job, &composed, &compose::sweep_dir(parent)?.join(&below))?;
+    Ok(below)
 }
 
 /// Says which job a problem is about.
