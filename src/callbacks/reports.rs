@@ -1,15 +1,9 @@
 //! What a run says of itself while it runs: the metrics of each validation, for a sweep that watches it; and where
 //! the sweep wants it to pause.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-
-use serde_json::{Map, Value, json};
-
 use crate::data::Split;
 use crate::error::Result;
-use crate::run::Results;
-use crate::sweep::reports::FILE;
+use crate::run::append_report;
 use crate::tensor::Stateful;
 use crate::train::{Callback, Cx};
 
@@ -43,11 +37,7 @@ impl Callback for Reports {
     fn on_eval_end(&mut self, split: Split, cx: &mut Cx) -> Result<()> {
         let Some(folder) = cx.run_dir.filter(|_| split == Split::Val && !cx.sanity_checking) else { return Ok(()) };
         let values = cx.metrics.iter().filter(|(name, _)| !name.starts_with("lr-") && !name.ends_with("_step"));
-        let values: Map<String, Value> = values.map(|(name, value)| (name.clone(), Results::number(*value))).collect();
-        let line = json!({ "epoch": cx.progress.epoch, "step": cx.progress.global_step, "values": values });
-        // Whoever watches does without a line rather than the run ending for it.
-        let file = OpenOptions::new().create(true).append(true).open(folder.join(FILE));
-        let _ = file.and_then(|mut file| writeln!(file, "{line}"));
+        append_report(folder, cx.progress.epoch, cx.progress.global_step, values);
         self.reported = cx.progress.epoch + 1;
         Ok(())
     }

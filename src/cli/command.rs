@@ -1,7 +1,8 @@
 //! The commands: one list from which parsing, help and completion are made.
 
+use super::commands::objective;
 use crate::error::{Error, Result};
-use crate::registry::suggest;
+use crate::registry::{OwnCommand, suggest};
 
 /// What runner can be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub enum Command {
     Convert,
     /// Look for a learning rate and a batch size.
     Tune,
-    /// Compute an expression of the config; train nothing.
-    Objective,
+    /// A function of the config: `objective`, or a command of a user's crate.
+    Own(OwnCommand),
     /// Prepare, tune, train and test, each where it is needed.
     Pipeline,
     /// Show the best job of a sweep.
@@ -57,6 +58,7 @@ pub enum Command {
 }
 
 /// How a command is spelt, what it takes before overrides, and what it does.
+#[derive(Clone, Copy)]
 pub struct Spelling {
     /// The command.
     pub command: Command,
@@ -72,7 +74,11 @@ const fn spelt(command: Command, name: &'static str, words: &'static [&'static s
     Spelling { command, name, words, does }
 }
 
-/// All commands, in the order of the help.
+const fn own(command: OwnCommand) -> Spelling {
+    spelt(Command::Own(command), command.name, &[], command.does)
+}
+
+/// All commands that come with runner, in the order of the help.
 pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Train, "train", &[], "train a model, then test it with its best checkpoint"),
     spelt(Command::Validate, "validate", &[], "evaluate a checkpoint on the validation split: ckpt_path=…"),
@@ -92,7 +98,7 @@ pub const COMMANDS: &[Spelling] = &[
     ),
     spelt(Command::Convert, "convert", &["FOLDER"], "lay out varKoder's pictures in another way: to=cgr or to=varKode"),
     spelt(Command::Tune, "tune", &[], "look for a learning rate (and a batch size: tuner=all) by short trials"),
-    spelt(Command::Objective, "objective", &[], "compute the config's `objective` and train nothing: to try a search"),
+    own(objective::COMMAND),
     spelt(Command::Pipeline, "pipeline", &[], "prepare, tune, train and test, skipping what is done already"),
     spelt(Command::Best, "best", &["SWEEP"], "show the best job of a sweep; --copy-config FILE writes its overrides"),
     spelt(
@@ -130,15 +136,19 @@ pub const COMMANDS: &[Spelling] = &[
     spelt(Command::Completion, "completion", &["SHELL"], "print a completion script for bash, zsh or fish"),
 ];
 
-impl Command {
-    /// How it is spelt.
-    pub fn spelling(self) -> &'static Spelling {
-        COMMANDS.iter().find(|spelling| spelling.command == self).unwrap_or(&COMMANDS[0])
-    }
+/// All commands: those of a user's crate first, which replace runner's own of the same name.
+pub fn all(users: &[OwnCommand]) -> impl Iterator<Item = Spelling> {
+    let is_replaced = |spelling: &&Spelling| users.iter().any(|user| user.name == spelling.name);
+    users.iter().map(|user| own(*user)).chain(COMMANDS.iter().filter(move |spelling| !is_replaced(spelling)).copied())
+}
 
+impl Command {
     /// As it is typed.
     pub fn name(self) -> &'static str {
-        self.spelling().name
+        match self {
+            Command::Own(own) => own.name,
+            _ => COMMANDS.iter().find(|spelling| spelling.command == self).unwrap_or(&COMMANDS[0]).name,
+        }
     }
 
     /// Whether it computes on a checkpoint that exists.
@@ -146,16 +156,17 @@ impl Command {
         matches!(self, Command::Validate | Command::Test | Command::Predict)
     }
 
-    /// Splits what was typed into the command, its words, and overrides. Without a command, `train` is meant.
+    /// Splits what was typed into the command (of runner or of `users`), its words, and overrides. Without a command,
+    /// `train` is meant.
     ///
     /// # Errors
     /// An unknown command; words that are missing.
-    pub fn split(free: &[String]) -> Result<(Command, Vec<String>, Vec<String>)> {
+    pub fn split(free: &[String], users: &[OwnCommand]) -> Result<(Command, Vec<String>, Vec<String>)> {
         let Some((first, rest)) = free.split_first().filter(|(first, _)| !is_override(first)) else {
             return Ok((Command::Train, Vec::new(), free.to_vec()));
         };
-        let Some(spelling) = COMMANDS.iter().find(|spelling| spelling.name == first) else {
-            return Err(unknown(first));
+        let Some(spelling) = all(users).find(|spelling| spelling.name == first) else {
+            return Err(unknown(first, users));
         };
         // The last word may stand for any number.
         let most = if spelling.words.last().is_some_and(|word| word.contains('…')) {
@@ -178,8 +189,9 @@ fn is_override(text: &str) -> bool {
     text.contains('=') || text.starts_with(['~', '+'])
 }
 
-fn unknown(name: &str) -> Error {
-    let names = COMMANDS.iter().map(|spelling| spelling.name);
+fn unknown(name: &str, users: &[OwnCommand]) -> Error {
+    let names = all(users).map(|spelling| spelling.name).collect::<Vec<_>>();
+    let names = names.iter().copied();
     let error = Error::request(format!("there is no command `{name}`"));
     match suggest::nearest(name, names.clone()) {
         Some(near) => error.help(format!("did you mean `runner {near}`?")),
@@ -195,7 +207,7 @@ mod tests {
     use super::*;
 
     fn split(line: &str) -> Result<(Command, Vec<String>, Vec<String>)> {
-        Command::split(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        Command::split(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), &[])
     }
 
     #[test]

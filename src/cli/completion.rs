@@ -1,10 +1,11 @@
 //! Tab completion of commands, groups, options, keys and values. The shell's script asks `runner --complete WORDS…`.
 
 use super::args::Args;
-use super::command::COMMANDS;
+use super::command;
 use super::compose::Request;
-use crate::config::{Config, Node, Resolvers, Value};
+use crate::config::{Config, Node, Value};
 use crate::error::{Error, Result};
+use crate::registry::Additions;
 
 const BASH: &str = r#"_runner() {
     # An override is one word: `=` and `:` do not break it.
@@ -53,19 +54,19 @@ pub fn script(shell: &str) -> Result<String> {
 }
 
 /// What the last of `words` can become.
-pub fn candidates(words: &[String], resolvers: &Resolvers) -> Vec<String> {
+pub fn candidates(words: &[String], additions: &Additions) -> Vec<String> {
     let Some((current, before)) = words.split_last() else { return Vec::new() };
     let mut found = Vec::new();
     if before.iter().all(|word| word.starts_with('-')) && !current.contains(['=', '.', '-']) {
-        found.extend(COMMANDS.iter().map(|spelling| spelling.name.to_owned()));
+        found.extend(command::all(&additions.commands).map(|spelling| spelling.name.to_owned()));
     }
     if current.starts_with('-') {
         return flags().into_iter().filter(|flag| flag.starts_with(current.as_str())).collect();
     }
     // What stands before may not be complete or right yet: complete as if it were not there then.
     let composed =
-        Args::read(before.iter().cloned()).ok().and_then(|args| Request::new(args, resolvers).ok()?.compose().ok());
-    let composed = composed.or_else(|| Request::new(Args::read([]).ok()?, resolvers).ok()?.compose().ok());
+        Args::read(before.iter().cloned()).ok().and_then(|args| Request::new(args, additions).ok()?.compose().ok());
+    let composed = composed.or_else(|| Request::new(Args::read([]).ok()?, additions).ok()?.compose().ok());
     if let Some(composed) = composed {
         of_config(composed.config(), current, &mut found);
     }

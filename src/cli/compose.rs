@@ -7,11 +7,11 @@ use super::args::Args;
 use super::command::Command;
 use super::files;
 use crate::config::{
-    Composer, Config, Facts, Key, Map, Node, Place, Problem, Resolvers, SourceKind, Sources, Value, emit, overrides,
-    yaml,
+    Composer, Config, Facts, Key, Map, Node, Place, Problem, SourceKind, Sources, Value, emit, overrides, yaml,
 };
 use crate::error::{Error, Result};
 use crate::plan::layout;
+use crate::registry::Additions;
 use crate::run::RunDir;
 
 /// A command line that is understood.
@@ -26,7 +26,7 @@ pub struct Request {
     /// The overrides, as typed.
     pub overrides: Vec<String>,
     composer: Arc<Composer>,
-    resolvers: Resolvers,
+    additions: Additions,
     /// What only a job of a sweep knows of itself: its number, and the config that all jobs start from.
     job: Option<(Facts, Arc<Config>)>,
 }
@@ -47,11 +47,11 @@ impl Request {
     ///
     /// # Errors
     /// An unknown command, a config folder that is not there.
-    pub fn new(args: Args, resolvers: &Resolvers) -> Result<Self> {
-        let (command, words, overrides) = Command::split(&args.free)?;
-        let composer = Composer::new(search_path(&args, None)?, facts(command)).with_resolvers(resolvers.clone());
-        let (composer, resolvers) = (Arc::new(composer), resolvers.clone());
-        Ok(Request { args, command, words, overrides, composer, resolvers, job: None })
+    pub fn new(args: Args, additions: &Additions) -> Result<Self> {
+        let (command, words, overrides) = Command::split(&args.free, &additions.commands)?;
+        let composer = Composer::new(search_path(&args, None)?, facts(command));
+        let composer = Arc::new(composer.with_resolvers(additions.resolvers.clone()));
+        Ok(Request { args, command, words, overrides, composer, additions: additions.clone(), job: None })
     }
 
     /// The primary config's name.
@@ -60,6 +60,7 @@ impl Request {
             Some(name) => name,
             None if self.command.evaluates() => "eval",
             None if self.command == Command::Pipeline => "pipeline",
+            None if self.has_config_of_its_own() => self.command.name(),
             None if chosen_outside().is_some() => chosen_outside().unwrap_or_default(),
             None => "train",
         }
@@ -68,7 +69,7 @@ impl Request {
     /// The same command without its overrides.
     pub fn bare(&self) -> Result<Self> {
         let free = vec![self.command.name().to_owned()];
-        Request::new(Args { free, ..self.args.clone() }, &self.resolvers)
+        Request::new(Args { free, ..self.args.clone() }, &self.additions)
     }
 
     /// The same command without options of these names, which are no overrides of the config.
@@ -76,6 +77,17 @@ impl Request {
         let is_option = |text: &String| text.split_once('=').is_some_and(|(key, _)| options.contains(&key));
         let overrides = self.overrides.iter().filter(|text| !is_option(text)).cloned().collect();
         Request { overrides, ..self.clone() }
+    }
+
+    /// What a user's crate adds to the command line.
+    pub fn additions(&self) -> &Additions {
+        &self.additions
+    }
+
+    /// Whether a command of a user's crate has a config by its name.
+    fn has_config_of_its_own(&self) -> bool {
+        let name = self.command.name();
+        matches!(self.command, Command::Own(_)) && matches!(self.composer.sources().load(name), Ok(Some(_)))
     }
 
     /// The composer, with the search path.
@@ -117,7 +129,7 @@ impl Request {
         let place = Place::text("checkpoint", SAVED, SourceKind::File(origin.to_owned()), format!("{head}{text}"));
         let own = self.job.as_ref().map_or_else(|| facts(self.command), |(facts, _)| facts.clone());
         let composer =
-            Composer::new(search_path(&self.args, Some(place))?, own).with_resolvers(self.resolvers.clone());
+            Composer::new(search_path(&self.args, Some(place))?, own).with_resolvers(self.additions.resolvers.clone());
         // Whether the config had the key or not: it names the checkpoint itself.
         let force = |text: &String| if text.starts_with("ckpt_path=") { format!("++{text}") } else { text.clone() };
         let of_sweep = self.job.iter().flat_map(|(_, parent)| &parent.hydra_overrides);
@@ -196,7 +208,7 @@ impl Request {
             words: self.words.clone(),
             overrides: job.to_vec(),
             composer: self.composer.clone(),
-            resolvers: self.resolvers.clone(),
+            additions: self.additions.clone(),
             job: Some((self.composer.facts().of_job(number, id), parent.clone())),
         }
     }
@@ -217,7 +229,7 @@ fn chosen_outside() -> Option<&'static str> {
 
 fn facts(command: Command) -> Facts {
     // What only looks at a config shows it as a training run would see it.
-    let own = command.evaluates() || matches!(command, Command::Tune | Command::Data);
+    let own = command.evaluates() || matches!(command, Command::Tune | Command::Data | Command::Own(_));
     let name = if own { command.name() } else { Command::Train.name() };
     Facts { name: name.to_owned(), ..Facts::default() }
 }

@@ -20,16 +20,15 @@ mod show;
 
 use std::process::ExitCode;
 
-use crate::config::Resolvers;
 use crate::error::{Error, Result};
-use crate::registry::Registry;
+use crate::registry::{Additions, Registry};
 use args::Args;
 use command::Command;
 use compose::Request;
 
 /// The whole program with these components.
 pub fn main(registry: Registry) -> ExitCode {
-    exit(registry.resolvers(), |request| match show::answer(request)? {
+    exit(registry.additions(), |request| match show::answer(request)? {
         Some(code) => Ok(code),
         None => compute(request, &registry),
     })
@@ -37,21 +36,19 @@ pub fn main(registry: Registry) -> ExitCode {
 
 /// The program without libtorch: what needs it is done by `runner-engine` beside this program.
 pub fn front() -> ExitCode {
-    exit(&Resolvers::new(), |request| match show::answer(request)? {
-        Some(code) => Ok(code),
-        None if request.command == Command::Objective && request.args.info.is_none() => {
-            commands::objective::without_tensors(request)
-        }
-        None => start_engine(),
+    exit(&Additions::default(), |request| match (show::answer(request)?, request.command) {
+        (Some(code), _) => Ok(code),
+        (None, Command::Own(own)) if request.args.info.is_none() => commands::own::without_tensors(request, own),
+        (None, _) => start_engine(),
     })
 }
 
 /// Exit codes: 0 done, 1 a run failed, 2 a request that cannot be right, 130 interrupted by Ctrl-C, 75 told to stop
 /// by SIGTERM or SIGUSR1 and saved.
-fn exit(resolvers: &Resolvers, work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
+fn exit(additions: &Additions, work: impl FnOnce(&Request) -> Result<i32>) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("--complete", words)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        completion::candidates(words, resolvers).iter().for_each(|candidate| println!("{candidate}"));
+        completion::candidates(words, additions).iter().for_each(|candidate| println!("{candidate}"));
         return ExitCode::SUCCESS;
     }
     let code = match Args::read(arguments) {
@@ -59,7 +56,7 @@ fn exit(resolvers: &Resolvers, work: impl FnOnce(&Request) -> Result<i32>) -> Ex
             let _ = error.print();
             2
         }
-        Ok(args) => Request::new(args, resolvers)
+        Ok(args) => Request::new(args, additions)
             .and_then(|request| work(&request))
             .unwrap_or_else(|error| problem::report(&error)),
     };
@@ -90,7 +87,7 @@ fn compute(request: &Request, registry: &Registry) -> Result<i32> {
         Command::Check => commands::check::check(&request.compose()?, registry),
         Command::Components => commands::components::components(request, registry),
         Command::Schema => commands::schema::schema(registry),
-        Command::Objective => commands::objective::objective(&request.compose()?),
+        Command::Own(own) => commands::own::run(&request.compose()?, &commands::sweep::functions(own, registry)),
         Command::Pipeline => commands::pipeline::pipeline(request, registry),
         Command::Resume => commands::resume::resume(request, registry),
         Command::Rerun => commands::rerun::rerun(request, registry),

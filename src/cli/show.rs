@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::args::{Args, Format, Info, Part};
-use super::command::{COMMANDS, Command};
+use super::command::{self, Command};
 use super::commands;
 use super::compose::Request;
 use super::{diff, explain};
@@ -124,7 +124,7 @@ fn filled(request: &Request, template: &str) -> Result<String> {
             .map(|group| format!("{group}: {}", config.sources.options(group).join(", ")));
         lines.filter(|line| !line.ends_with(": ")).collect::<Vec<_>>().join("\n")
     };
-    let commands = COMMANDS.iter().map(|spelling| {
+    let commands = command::all(&request.additions().commands).map(|spelling| {
         let usage = format!("runner {} {}", spelling.name, spelling.words.join(" "));
         format!("{usage:28} {}", spelling.does)
     });

@@ -5,6 +5,7 @@
 mod args;
 mod component;
 mod extract;
+mod own;
 mod slot;
 mod special;
 pub mod suggest;
@@ -17,10 +18,11 @@ use indexmap::IndexMap;
 pub use args::{Fraction, IntOrFloat, NonNegative, OneOrMany, Positive, Switch, Workers};
 pub use component::{Build, Check, Component, Entry};
 pub use extract::{Found, extract};
+pub use own::{Additions, CommandCx, OwnCommand};
 pub use slot::{Complete, Completed, Kind, KindInfo, Slot, SlotOr, SlotRef};
 pub use untyped::{Given, Ignored};
 
-use crate::config::{KeyPath, Node, Problem, Problems, Resolvers, Value};
+use crate::config::{KeyPath, Node, Problem, Problems, Value};
 
 /// The known components.
 #[derive(Default)]
@@ -28,7 +30,7 @@ pub struct Registry {
     names: IndexMap<&'static str, Arc<Entry>>,
     list: Vec<Arc<Entry>>,
     refused: IndexMap<&'static str, &'static str>,
-    resolvers: Resolvers,
+    additions: Additions,
 }
 
 impl Registry {
@@ -72,13 +74,20 @@ impl Registry {
         name: &str,
         resolver: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
     ) -> Self {
-        self.resolvers = self.resolvers.with(name, resolver);
+        self.additions.resolvers = std::mem::take(&mut self.additions.resolvers).with(name, resolver);
         self
     }
 
-    /// The resolvers that configs may name.
-    pub fn resolvers(&self) -> &Resolvers {
-        &self.resolvers
+    /// Adds a command. One of runner's own of the same name is replaced.
+    pub fn with_command(mut self, command: OwnCommand) -> Self {
+        self.additions.commands.retain(|known| *known != command);
+        self.additions.commands.push(command);
+        self
+    }
+
+    /// What the command line knows beside components: resolvers and commands.
+    pub fn additions(&self) -> &Additions {
+        &self.additions
     }
 
     /// All components, in the order in which they were added.

@@ -6,6 +6,7 @@ mod files;
 mod logging;
 mod manifest;
 mod provenance;
+mod reports;
 mod store;
 mod unfinished;
 mod usage;
@@ -16,6 +17,7 @@ pub use files::{link_atomic, remove_leftovers, write_atomic, write_atomic_with, 
 pub use logging::{OUTCOME, console_through, start_logging};
 pub use manifest::{Manifest, Results};
 pub use provenance::{Git, Host, host_name};
+pub use reports::{REPORTS, append_report};
 pub use store::{Found, find_runs, is_at_work};
 pub use unfinished::so_far;
 pub use usage::{cpu_time, peak_memory};

@@ -5,8 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::{Map, Value, json};
 
-/// What a run appends after every validation.
-const REPORTS: &str = "reports.jsonl";
+use super::REPORTS;
 
 /// What `results.json` would say by now: newest metrics, epochs, steps, the best monitored value, the time until the
 /// last sign of life. Members that are not known are left out.

@@ -7,8 +7,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde::Deserialize;
 
-/// The file of a run's reports, one JSON object a line.
-pub const FILE: &str = "reports.jsonl";
+use crate::run::REPORTS;
 
 /// The metrics at one moment of a job.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -36,7 +35,7 @@ pub struct Follower {
 impl Follower {
     /// The reports that have come since the last call. A file that became shorter is that of a new attempt.
     pub fn poll(&mut self, folder: &Path) -> Vec<Report> {
-        let Ok(mut file) = File::open(folder.join(FILE)) else { return Vec::new() };
+        let Ok(mut file) = File::open(folder.join(REPORTS)) else { return Vec::new() };
         let length = file.metadata().map_or(0, |metadata| metadata.len());
         if length < self.read {
             self.read = 0;
@@ -65,7 +64,7 @@ mod tests {
     #[test]
     fn follows_whole_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.path().join(REPORTS);
         let line = |epoch| format!(r#"{{"epoch":{epoch},"step":3,"values":{{"val/loss":0.5,"x":"nan"}}}}"#);
         let mut follower = Follower::default();
         assert!(follower.poll(folder.path()).is_empty());

@@ -26,7 +26,10 @@ fn the_cartesian_product_runs_and_ends_with_a_table() {
         let overrides = std::fs::read_to_string(run.join(".hydra/overrides.yaml")).unwrap();
         assert!(overrides.contains(&format!("model.optimizer.lr={lr}")), "{overrides}");
         let hydra = std::fs::read_to_string(run.join(".hydra/hydra.yaml")).unwrap();
-        assert!(hydra.contains(&format!("num: {job}")), "{hydra}");
+        // As Hydra leaves them for a job that its basic launcher has run.
+        for line in [&format!("num: {job}"), &format!("id: '{job}'"), "  mode: MULTIRUN", "- hydra.mode=MULTIRUN"] {
+            assert!(hydra.contains(line), "{line}\n{hydra}");
+        }
     }
     let header = call.out.lines().find(|line| line.starts_with("job ")).expect("a table");
     assert!(
@@ -181,6 +184,34 @@ fn checkpoints_are_swept_over_by_a_glob_of_files() {
     assert_eq!(rows.len(), 3, "{}", call.out);
     assert!(rows[1][2].contains("runs/1") && rows[2][2].contains("runs/2"), "{rows:?}");
     assert!(rows[0].iter().any(|name| name == "val/loss"), "{rows:?}");
+}
+
+#[test]
+fn options_of_a_command_are_swept_with_its_checkpoints() {
+    let place = Place::new();
+    for seed in [1, 2] {
+        place.ok(&format!("train seed={seed} hydra.run.dir=runs/{seed} {SMALL}"));
+    }
+    place.ok("-m predict ckpt_path=glob(runs/*/checkpoints/last.ckpt) split=val,test hydra.sweep.dir=sweep");
+    let lines = |job: usize| {
+        let path = place.path().join(format!("sweep/{job}/predictions.csv"));
+        std::fs::read_to_string(path).unwrap().lines().count()
+    };
+    assert_eq!([0, 1, 2, 3].map(lines), [65, 181, 65, 181]);
+}
+
+#[test]
+fn a_job_knows_its_number_name_and_mode_as_hydra_tells_them() {
+    let place = Place::new();
+    let line = "-m objective +objective=${hydra.job.num} +me=${hydra.job.id}/${hydra.mode} seed=1,2";
+    place.ok(&format!("{line} hydra.sweep.dir=basic hydra.sweep.subdir=${{hydra.job.id}}-${{seed}}"));
+    place.ok(&format!("{line} hydra.sweep.dir=joblib hydra/launcher=joblib"));
+    for (run, me, objective) in [("basic/1-2", "1/MULTIRUN", 1.0), ("joblib/1", "train_1/MULTIRUN", 1.0)] {
+        let run = place.path().join(run);
+        let call = place.ok(&format!("explain me --config-path {}/.hydra --config-name config", run.display()));
+        assert!(call.out.contains("${hydra.job.id}/${hydra.mode}"), "{}", call.out);
+        assert_eq!(json(&run.join("results.json"))["metrics"]["objective"], objective, "{me}");
+    }
 }
 
 #[test]

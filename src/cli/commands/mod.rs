@@ -8,6 +8,7 @@ pub mod data;
 pub mod evaluate;
 pub mod infer;
 pub mod objective;
+pub mod own;
 pub mod pipeline;
 pub mod prepare;
 pub mod query;

@@ -135,7 +135,7 @@ impl Pipeline<'_> {
             let given = format!("ckpt_path='{}'", checkpoints::find(&model.display().to_string())?.display());
             let overrides: Vec<String> = std::iter::once(given).chain(stage.overrides.iter().cloned()).collect();
             let args = Args { free: free(Command::Test, &overrides), config_name: None, ..self.request.args.clone() };
-            let request = Request::new(args, self.registry.resolvers())?;
+            let request = Request::new(args, self.registry.additions())?;
             let inputs = digest(&[&upstream, &overrides.join("\n")]);
             if let Err(code) = self.leaf("test", &request, &inputs)? {
                 return Ok(code);
@@ -211,7 +211,7 @@ impl Pipeline<'_> {
         }
         let output = free_name(&self.dir.join(name));
         let args = Args { run_dir: Some(output.clone()), ..request.args.clone() };
-        let request = Request::new(args, self.registry.resolvers())?;
+        let request = Request::new(args, self.registry.additions())?;
         let code = self.stage(name, || crate::cli::compute(&request, self.registry))?;
         // A run that Ctrl-C has ended in order is a result, but not one to keep for ever.
         let ended = Results::read(&output).map_or(String::new(), |results| results.status);
@@ -234,7 +234,7 @@ impl Pipeline<'_> {
             run: !multirun,
             ..self.request.args.clone()
         };
-        Request::new(args, self.registry.resolvers())
+        Request::new(args, self.registry.additions())
     }
 
     /// Everything that a run depends on: its config without the time, the data's files, what came before.

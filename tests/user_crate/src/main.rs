@@ -1,4 +1,4 @@
-//! Two half moons, told apart by a network of our own; a callback of our own counts steps.
+//! Two half moons, told apart by a network of our own; a callback of our own counts steps, a command of our own samples.
 
 use std::f32::consts::PI;
 use std::sync::Arc;
@@ -13,10 +13,38 @@ use runner::train::{Callback, CallbackKind, Cx};
 
 fn main() -> std::process::ExitCode {
     let registry = Registry::builtin().with::<Moons>().with::<TwoLayers>().with::<StepLimit>();
+    let count = OwnCommand::new("count", "count the samples of each split", count);
+    let registry = registry.with_command(count.giving("samples").checked_by(points_are_even));
     runner::main(registry.with_resolver("twice", |arguments| match arguments {
         [Value::Int(i)] => Ok(Value::Int(2 * i)),
         _ => Err("twice takes one whole number".to_owned()),
     }))
+}
+
+/// `moons count`: how many samples each split has, and all together.
+fn count(cx: &mut CommandCx) -> Result<()> {
+    let mut data = cx.build::<DataModuleKind>("data")?;
+    data.setup(&DataContext { seed: cx.seed(), run_dir: None })?;
+    let mut sum = 0;
+    for split in [Split::Train, Split::Val, Split::Test] {
+        if let Some(loader) = data.loader(split)? {
+            sum += loader.samples();
+            cx.metric(&format!("{}/samples", split.name()), loader.samples() as f64);
+            cx.metric("samples", sum as f64);
+            cx.report();
+        }
+        if cx.is_interrupted() {
+            break;
+        }
+    }
+    std::fs::write(cx.folder().join("sum.txt"), sum.to_string()).context("cannot write the sum")
+}
+
+fn points_are_even(cx: &CommandCx) -> Result<()> {
+    match cx.arguments::<usize>("data.points")? % 2 {
+        0 => Ok(()),
+        _ => Err(Error::request("two moons of one size have an even number of points").help("data.points=32")),
+    }
 }
 
 /// Points on two interleaved half circles.

@@ -10,8 +10,8 @@ use walkdir::WalkDir;
 
 use crate::cli::args::Args;
 use crate::cli::compose::Request;
-use crate::config::Resolvers;
 use crate::error::{Error, Result};
+use crate::registry::Additions;
 use crate::run::write_atomic;
 
 /// The version of this format.
@@ -96,7 +96,7 @@ impl Definition {
     }
 
     /// The sweep's request, over the copies of its configs.
-    pub fn request(&self, sweep: &Path, resolvers: &Resolvers) -> Result<Request> {
+    pub fn request(&self, sweep: &Path, additions: &Additions) -> Result<Request> {
         let own = sweep.join(OWN);
         let mut args = Args::read([]).map_err(|error| Error::failed(error.to_string()))?;
         args.free.clone_from(&self.free);
@@ -104,7 +104,7 @@ impl Definition {
         args.config_name.clone_from(&self.config_name);
         args.config_path = Some(own.join("conf"));
         args.config_dir = self.config_dir.as_ref().map(|_| own.join("config_dir"));
-        Request::new(args, resolvers)
+        Request::new(args, additions)
     }
 
     /// Refuses when the configs have changed since the sweep began.

@@ -52,7 +52,7 @@ pub fn from_file(path: &Path, registry: &Registry) -> Result<i32> {
     let job: Job = serde_json::from_slice(&text).map_err(|error| Error::io("read", path, error))?;
     let sweep = job.folder.ancestors().find(|folder| folder.join(OWN).is_dir());
     let sweep = sweep.ok_or_else(|| Error::failed(format!("{} is in no sweep's folder", job.folder.display())))?;
-    let request = Definition::read(sweep)?.request(sweep, registry.resolvers())?;
+    let request = Definition::read(sweep)?.request(sweep, registry.additions())?;
     let parent = request.parent()?;
     let work = work::of(request.command, registry);
     Ok(run(&request, &parent, &job, slurm_id(), work.as_ref()))

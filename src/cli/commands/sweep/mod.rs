@@ -23,7 +23,7 @@ use crate::sweep::{
 use crate::train::StopFlag;
 use definition::{Definition, OWN};
 pub use job::from_file;
-pub use work::{Commands, Objectives, Work, of as work_of};
+pub use work::{Commands, Functions, Work, functions, of as work_of};
 
 /// Runs a sweep; gives the exit code: 0 when every job finished, 1 when one failed.
 ///
@@ -53,7 +53,7 @@ pub fn sweep(request: &Request, work: &dyn Work) -> Result<i32> {
     let count = search.map_or(Some(asked.len()), |search| search.total());
     let count = count.map_or_else(|| "jobs".to_owned(), |count| format!("{count} jobs"));
     println!("{count}: {}", shown(dir.path()));
-    let request = definition.request(dir.path(), work.registry().resolvers())?;
+    let request = definition.request(dir.path(), work.registry().additions())?;
     conduct(&request, work, dir.path(), Begun { journal, entries: asked, folders, _lock: lock })
 }
 
@@ -106,7 +106,7 @@ pub fn go_on(folder: &Path, retry_failed: bool, registry: &Registry) -> Result<i
     let records = replay(&entries)?;
     let open = records.iter().filter(|record| !record.state.is_settled()).count();
     println!("{open} of {} jobs are missing: {}", records.len(), shown(&folder));
-    let request = definition.request(&folder, registry.resolvers())?;
+    let request = definition.request(&folder, registry.additions())?;
     let work = work::of(request.command, registry);
     conduct(&request, work.as_ref(), &folder, Begun { journal, entries, folders: Vec::new(), _lock: lock })
 }
@@ -198,12 +198,7 @@ fn plan(request: &Request, work: &dyn Work) -> Result<Planned> {
 }
 
 /// The metrics that the sweep optimizes.
-fn objectives(
-    request: &Request,
-    parent: &Config,
-    search: Option<&Search>,
-    work: &dyn Work,
-) -> Result<Vec<String>> {
+fn objectives(request: &Request, parent: &Config, search: Option<&Search>, work: &dyn Work) -> Result<Vec<String>> {
     let named = search.map(|search| search.settings.metrics.clone()).unwrap_or_default();
     if !named.is_empty() {
         return Ok(named);

@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use super::super::objective::{self, OBJECTIVE};
-use super::super::{checkpoints, resume, train};
+use super::super::{checkpoints, own, resume, train};
 use crate::cli::command::Command;
 use crate::cli::compose::{Composed, Request};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::plan::{Plan, layout};
-use crate::registry::Registry;
+use crate::registry::{OwnCommand, Registry};
 use crate::run::Manifest;
 use crate::sweep::launchers::Job;
 
 /// What a command is to a sweep: what can be known of a job before it starts, and how it runs.
 ///
-/// There are two: [`Objectives`] needs no tensors, so that the front sweeps it by itself; [`Commands`] is the rest.
+/// There are two: a function of the config ([`Functions`]) may need no tensors, so that the front sweeps it by itself;
+/// [`Commands`] are those that come with runner.
 pub trait Work {
     /// The components that searches are built from.
     fn registry(&self) -> &Registry;
@@ -36,25 +36,54 @@ pub trait Work {
     fn metric(&self, config: &Config) -> Option<String>;
 }
 
-/// `runner objective`.
-pub struct Objectives<'a>(pub &'a Registry);
+/// A command that is a function of the config.
+pub struct Functions<'a> {
+    /// The command.
+    pub own: OwnCommand,
+    /// The components that it may build.
+    pub registry: &'a Registry,
+    /// What of libtorch a job is about, where there is one.
+    pub libtorch: Option<Libtorch>,
+}
 
-impl Work for Objectives<'_> {
+/// What of libtorch a job is about. The front has none, and links none.
+pub struct Libtorch {
+    /// Its version.
+    pub version: String,
+    /// Sets how many threads an operation takes.
+    limit_threads: fn(&Job),
+}
+
+impl Libtorch {
+    fn linked() -> Self {
+        let limit_threads = |job: &Job| {
+            if let Some(threads) = job.share.threads.and_then(|threads| i32::try_from(threads).ok()) {
+                tch::set_num_threads(threads);
+            }
+        };
+        Libtorch { version: crate::native::compute::libtorch_version(), limit_threads }
+    }
+}
+
+impl Work for Functions<'_> {
     fn registry(&self) -> &Registry {
-        self.0
+        self.registry
     }
 
     fn check(&self, _job: &Request, composed: &Composed, folder: &Path) -> Result<()> {
-        objective::value(&composed.resolve(folder)?).map(drop)
+        own::check(&composed.resolve(folder)?, folder, self)
     }
 
     fn run(&self, request: &Request, job: &Job) -> Result<i32> {
+        if let Some(libtorch) = &self.libtorch {
+            (libtorch.limit_threads)(job);
+        }
         begin_anew(&job.folder)?;
-        objective::objective(&request.compose()?)
+        own::run(&request.compose()?, self)
     }
 
     fn metric(&self, _config: &Config) -> Option<String> {
-        Some(OBJECTIVE.to_owned())
+        self.own.metric.map(str::to_owned)
     }
 }
 
@@ -79,9 +108,7 @@ impl Work for Commands<'_> {
     }
 
     fn run(&self, request: &Request, job: &Job) -> Result<i32> {
-        if let Some(threads) = job.share.threads.and_then(|threads| i32::try_from(threads).ok()) {
-            tch::set_num_threads(threads);
-        }
+        (Libtorch::linked().limit_threads)(job);
         // What an earlier attempt had recorded: a run that drew its own seed goes on with it.
         if let Some(manifest) = Manifest::read(&job.folder).ok().filter(|manifest| manifest.command == "train") {
             let seed = u32::try_from(manifest.seed).ok();
@@ -103,9 +130,14 @@ impl Work for Commands<'_> {
 /// The work of a command.
 pub fn of(command: Command, registry: &Registry) -> Box<dyn Work + '_> {
     match command {
-        Command::Objective => Box::new(Objectives(registry)),
+        Command::Own(own) => Box::new(functions(own, registry)),
         _ => Box::new(Commands(registry)),
     }
+}
+
+/// The work of a command that is a function of the config, with libtorch at hand.
+pub fn functions(own: OwnCommand, registry: &Registry) -> Functions<'_> {
+    Functions { own, registry, libtorch: Some(Libtorch::linked()) }
 }
 
 /// Removes what an attempt left that had not come as far as having something to go on from.
