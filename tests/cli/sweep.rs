@@ -93,7 +93,7 @@ pub const COMPUTE: &str = "objective +objective=\"${eval:'${data.batch_size}*${s
 fn jobs_run_side_by_side_and_the_journal_is_for_optuna_too() {
     let place = Place::new();
     let call = place.ok(&format!("-m {COMPUTE} hydra/launcher=local hydra.launcher.n_jobs=2 seed=range(1,6)"));
-    let sweep = only_sweep(&place, "train");
+    let sweep = only_sweep(&place, "objective");
     assert_eq!(table(&sweep).len(), 6, "{}", call.out);
     let values: Vec<String> = table(&sweep)[1..].iter().map(|row| row[4].clone()).collect();
     let batch: f64 = values[0].parse().unwrap();
@@ -201,16 +201,16 @@ fn options_of_a_command_are_swept_with_its_checkpoints() {
 }
 
 #[test]
-fn a_job_knows_its_number_name_and_mode_as_hydra_tells_them() {
+fn a_job_knows_its_name_and_mode_as_hydra_tells_them() {
     let place = Place::new();
-    let line = "-m objective +objective=${hydra.job.num} +me=${hydra.job.id}/${hydra.mode} seed=1,2";
-    place.ok(&format!("{line} hydra.sweep.dir=basic hydra.sweep.subdir=${{hydra.job.id}}-${{seed}}"));
-    place.ok(&format!("{line} hydra.sweep.dir=joblib hydra/launcher=joblib"));
-    for (run, me, objective) in [("basic/1-2", "1/MULTIRUN", 1.0), ("joblib/1", "train_1/MULTIRUN", 1.0)] {
-        let run = place.path().join(run);
-        let call = place.ok(&format!("explain me --config-path {}/.hydra --config-name config", run.display()));
-        assert!(call.out.contains("${hydra.job.id}/${hydra.mode}"), "{}", call.out);
-        assert_eq!(json(&run.join("results.json"))["metrics"]["objective"], objective, "{me}");
+    let subdir = "hydra.sweep.subdir=\"${hydra.job.id}-${seed}\"";
+    place.ok(&format!("-m objective +objective=1 seed=1,2 hydra.sweep.dir=basic {subdir}"));
+    assert!(place.path().join("basic/1-2/results.json").is_file());
+    let values = "+values={RUN:{},MULTIRUN:{objective_0:30,objective_1:40}}";
+    let line = format!("objective +objective=\"${{values.${{hydra:mode}}.${{hydra:job.id}}}}\" {values} seed=1,2");
+    place.ok(&format!("-m {line} hydra.sweep.dir=joblib {subdir} hydra/launcher=joblib"));
+    for (run, objective) in [("joblib/objective_0-1", 30.0), ("joblib/objective_1-2", 40.0)] {
+        assert_eq!(json(&place.path().join(run).join("results.json"))["metrics"]["objective"], objective, "{run}");
     }
 }
 

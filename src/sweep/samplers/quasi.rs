@@ -40,8 +40,9 @@ pub struct LatinHypercube {
     pub points: usize,
 }
 
-impl Sampler for LatinHypercube {
-    fn suggest(&mut self, context: &Context) -> Result<Suggestion> {
+impl LatinHypercube {
+    /// The trial's point; where it breaks a constraint, independent draws.
+    pub fn point(&self, context: &Context) -> Params {
         let points = self.points.max(1);
         let (cube, place) = (context.number / points, context.number % points);
         let coordinate = |dimension: usize| {
@@ -51,7 +52,13 @@ impl Sampler for LatinHypercube {
             let mut jitter = Random::new(context.seed, &[cube as u64, dimension as u64, place as u64]);
             (cells[place] as f64 + jitter.uniform()) / points as f64
         };
-        Ok(Suggestion::Params(point(context, coordinate)))
+        point(context, coordinate)
+    }
+}
+
+impl Sampler for LatinHypercube {
+    fn suggest(&mut self, context: &Context) -> Result<Suggestion> {
+        Ok(Suggestion::Params(self.point(context)))
     }
 
     fn learns(&self) -> bool {

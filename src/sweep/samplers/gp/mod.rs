@@ -4,7 +4,7 @@ mod acquire;
 mod surrogate;
 mod warp;
 
-use super::quasi::sobol;
+use super::quasi::{LatinHypercube, sobol};
 use super::random::{from_unit, to_unit};
 use super::{Context, Sampler, Suggestion, draw};
 use crate::error::Result;
@@ -145,15 +145,11 @@ impl Sampler for GaussianProcess {
 }
 
 impl GaussianProcess {
-    /// A point of an even spread; when it breaks a constraint, one drawn at random.
+    /// A point of a Latin hypercube; when it breaks a constraint, one drawn at random.
     fn spread(&self, context: &Context) -> Params {
         let space = context.space;
-        let mut dimension = 0;
-        let even = space.active(|parameter| {
-            dimension += 1;
-            from_unit(&parameter.domain, sobol(context.number as u64, dimension - 1, context.seed))
-        });
-        if context.attempt == 0 && space.violated(&even).is_none() {
+        let even = LatinHypercube { points: self.n_startup_trials.max(2) }.point(context);
+        if space.violated(&even).is_none() {
             return even;
         }
         let mut random = context.random();

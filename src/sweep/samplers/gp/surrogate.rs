@@ -1,7 +1,7 @@
 //! A Gaussian process: Matérn 5/2 over a weighted distance, with a weight a parameter, fitted by maximum a posteriori.
 //!
-//! Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapters 2 and 5; the priors are those
-//! of Optuna's `GPSampler`.
+//! Rasmussen and Williams, *Gaussian Processes for Machine Learning*, 2006, chapters 2 and 5, and 2.7 for the level;
+//! the priors of the kernel are those of Optuna's `GPSampler`.
 
 use crate::sweep::samplers::linear::{Cholesky, dot};
 use crate::sweep::samplers::minimize::minimize;
@@ -10,7 +10,14 @@ use crate::sweep::samplers::minimize::minimize;
 const LEAST_NOISE: f64 = 1e-6;
 
 /// The logarithms of the kernel's parameters lie within this of 0.
-const REACH: f64 = 14.0;
+const REACH: f64 = 20.0;
+
+/// The level of a process far from all points: normal around 0 with a variance of 1 and thus known with the kernel. A
+/// search looks closely where results are good, so that their average says little of what lies elsewhere.
+fn level(factor: &Cholesky, y: &[f64]) -> f64 {
+    let ones = factor.solve(&vec![1.0; y.len()]);
+    dot(&ones, y) / (ones.iter().sum::<f64>() + 1.0)
+}
 
 /// How two points differ in one coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +79,7 @@ pub struct Surrogate {
     /// The kernel.
     pub kernel: Kernel,
     factor: Cholesky,
+    level: f64,
     alpha: Vec<f64>,
 }
 
@@ -114,8 +122,9 @@ impl Surrogate {
             matrix[i * n + i] += kernel.noise;
         }
         let factor = Cholesky::of(matrix, n)?;
-        let alpha = factor.solve(y);
-        Some(Surrogate { axes: axes.to_vec(), points, kernel, factor, alpha })
+        let level = level(&factor, y);
+        let alpha = factor.solve(&y.iter().map(|y| y - level).collect::<Vec<_>>());
+        Some(Surrogate { axes: axes.to_vec(), points, kernel, factor, level, alpha })
     }
 
     /// The same with further points whose results are taken to be what is expected there (Ginsbourger's "kriging
@@ -142,14 +151,14 @@ impl Surrogate {
 
     /// What is expected at `x`.
     pub fn mean(&self, x: &[f64]) -> f64 {
-        dot(&self.covariances(x), &self.alpha)
+        self.level + dot(&self.covariances(x), &self.alpha)
     }
 
     /// What is expected at `x`, and how far off it may be.
     pub fn predict(&self, x: &[f64]) -> (f64, f64) {
         let k = self.covariances(x);
         let v = self.factor.forward(&k);
-        (dot(&k, &self.alpha), (self.kernel.variance - dot(&v, &v)).max(1e-12).sqrt())
+        (self.level + dot(&k, &self.alpha), (self.kernel.variance - dot(&v, &v)).max(1e-12).sqrt())
     }
 
     /// As [`Surrogate::predict`], with gradients; those of choices are 0.
@@ -169,7 +178,7 @@ impl Surrogate {
                 deviation_slope[d] -= by_x * w[i] / deviation;
             }
         }
-        Prediction { mean: dot(&k, &self.alpha), deviation, mean_slope, deviation_slope }
+        Prediction { mean: self.level + dot(&k, &self.alpha), deviation, mean_slope, deviation_slope }
     }
 }
 
@@ -212,9 +221,12 @@ impl Pairs {
             matrix[i * n + i] = kernel.variance + kernel.noise;
         }
         let Some(factor) = Cholesky::of(matrix, n) else { return (f64::INFINITY, vec![0.0; p.len()]) };
-        let alpha = factor.solve(y);
+        // The likeliest level: a small change of it changes nothing, so that the gradient is that of a known one.
+        let level = level(&factor, y);
+        let y: Vec<f64> = y.iter().map(|y| y - level).collect();
+        let alpha = factor.solve(&y);
         let inverse = factor.inverse();
-        let mut value = 0.5 * dot(y, &alpha) + factor.half_log_determinant();
+        let mut value = 0.5 * (dot(&y, &alpha) + level * level) + factor.half_log_determinant();
         // 2 dL/dK, off the diagonal and on it.
         let mut by_weight = vec![0.0; count];
         let (mut by_variance, mut trace) = (0.0, 0.0);
