@@ -38,6 +38,33 @@ impl Aim {
         if self.more { a > b } else { a < b }
     }
 
+    /// What to say when the metric's name speaks against the direction: Optuna minimizes unless it is told otherwise.
+    pub fn doubt(&self) -> Option<String> {
+        const MORE: [&str; 12] = [
+            "acc",
+            "accuracy",
+            "auc",
+            "auroc",
+            "dice",
+            "f1",
+            "iou",
+            "jaccard",
+            "kappa",
+            "precision",
+            "r2score",
+            "recall",
+        ];
+        const LESS: [&str; 5] = ["loss", "error", "mse", "mae", "rmse"];
+        let name = self.metric.to_lowercase();
+        let has = |words: &[&str]| name.split(|c: char| !c.is_alphanumeric()).any(|part| words.contains(&part));
+        let (does, wanted, direction) = match self.more {
+            false if has(&MORE) && !has(&LESS) => ("minimizes", "largest", "maximize"),
+            true if has(&LESS) && !has(&MORE) => ("maximizes", "smallest", "minimize"),
+            _ => return None,
+        };
+        Some(format!("the search {does} {}: for the {wanted} set hydra.sweeper.direction={direction}", self.metric))
+    }
+
     /// The aim in words.
     pub fn words(&self) -> &'static str {
         if self.more { "more is better" } else { "less is better" }
@@ -85,6 +112,19 @@ mod tests {
             [("val/loss", None, false), ("val/acc_best", None, true), ("val/loss", Some("maximize"), true)]
         {
             assert_eq!(Aim::of(name, direction).more, more, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_direction_that_the_name_speaks_against_is_noticed() {
+        let doubt = |name, direction| Aim::of(name, Some(direction)).doubt();
+        let said = doubt("val/acc_best", "minimize").unwrap();
+        assert_eq!(said, "the search minimizes val/acc_best: for the largest set hydra.sweeper.direction=maximize");
+        assert!(doubt("best:val/loss", "maximize").unwrap().contains("maximizes best:val/loss"));
+        for (name, direction) in
+            [("val/acc", "maximize"), ("val/loss", "minimize"), ("accident", "minimize"), ("f1/loss", "minimize")]
+        {
+            assert_eq!(doubt(name, direction), None, "{name}");
         }
     }
 }

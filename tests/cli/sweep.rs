@@ -223,6 +223,8 @@ fn a_search_asks_for_its_jobs_and_gives_up_what_fails() {
     let (a, b) = (table(&place.path().join("a")), table(&place.path().join("b")));
     assert_eq!(a.len(), 7);
     assert_eq!(a, b, "the seed decides");
+    let doubted = place.run(&format!("{line} optimized_metric=val/acc hydra.sweep.dir=c"));
+    assert!(doubted.out.contains("note: the search minimizes val/acc"), "{}", doubted.out);
 }
 
 #[test]

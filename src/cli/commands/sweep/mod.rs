@@ -35,7 +35,7 @@ pub fn sweep(request: &Request, work: &dyn Work) -> Result<i32> {
         return Err(Error::request("the sweep has no jobs: one of its ranges is empty"));
     }
     LauncherSettings::read(resolved_launcher(&parent)?.as_ref())?;
-    objectives(request, &parent, search.as_ref(), work)?;
+    let aims = aims(&objectives(request, &parent, search.as_ref(), work)?, search.as_ref());
     let mut folders = Vec::with_capacity(jobs.len());
     for (number, overrides) in jobs.iter().enumerate() {
         let folder = check(request, &parent, number, overrides, work);
@@ -53,6 +53,7 @@ pub fn sweep(request: &Request, work: &dyn Work) -> Result<i32> {
     let count = search.map_or(Some(asked.len()), |search| search.total());
     let count = count.map_or_else(|| "jobs".to_owned(), |count| format!("{count} jobs"));
     println!("{count}: {}", shown(dir.path()));
+    aims.iter().filter_map(Aim::doubt).for_each(|doubt| println!("note: {doubt}"));
     let request = definition.request(dir.path(), work.registry().additions())?;
     conduct(&request, work, dir.path(), Begun { journal, entries: asked, folders, _lock: lock })
 }
