@@ -90,6 +90,13 @@ fn a_command_of_its_own(run: &dyn Fn(&[&str]) -> Output, place: &Path) {
     assert_eq!(odd.status.code(), Some(2));
     assert!(text(&odd.stderr).contains("job 1 (data=moons data.points=9)"), "{}", text(&odd.stderr));
     assert!(!place.join("odd").exists(), "nothing was started");
+    let halved = run(&["halve", "data=moons", "data.points=8", "hydra.run.dir=halved"]);
+    assert!(text(&halved.stdout).contains("half: 4"), "{}\n{}", text(&halved.stdout), text(&halved.stderr));
+    let odd = run(&["halve", "data=moons", "data.points=9", "hydra.run.dir=unhalved"]);
+    assert_eq!(odd.status.code(), Some(1));
+    let said = text(&odd.stderr);
+    assert!(said.contains("invalid for input of size 9") && !said.contains("panicked"), "{said}");
+    assert!(!place.join("unhalved").exists(), "nothing was started");
     let misspelt = run(&["cuont"]);
     assert!(text(&misspelt.stderr).contains("did you mean `runner count`?"), "{}", text(&misspelt.stderr));
     assert!(text(&run(&["--help"]).stdout).contains("count the samples of each split"));

@@ -57,12 +57,15 @@ impl Aim {
         const LESS: [&str; 5] = ["loss", "error", "mse", "mae", "rmse"];
         let name = self.metric.to_lowercase();
         let has = |words: &[&str]| name.split(|c: char| !c.is_alphanumeric()).any(|part| words.contains(&part));
-        let (does, wanted, direction) = match self.more {
-            false if has(&MORE) && !has(&LESS) => ("minimizes", "largest", "maximize"),
-            true if has(&LESS) && !has(&MORE) => ("maximizes", "smallest", "minimize"),
+        let (does, direction) = match self.more {
+            false if has(&MORE) && !has(&LESS) => ("minimizes", "maximize"),
+            true if has(&LESS) && !has(&MORE) => ("maximizes", "minimize"),
             _ => return None,
         };
-        Some(format!("the search {does} {}: for the {wanted} set hydra.sweeper.direction={direction}", self.metric))
+        let metric = &self.metric;
+        Some(format!(
+            "the search {does} {metric}; hydra.sweeper.direction={direction} (Ax: experiment.minimize) says otherwise"
+        ))
     }
 
     /// The aim in words.
@@ -119,7 +122,10 @@ mod tests {
     fn a_direction_that_the_name_speaks_against_is_noticed() {
         let doubt = |name, direction| Aim::of(name, Some(direction)).doubt();
         let said = doubt("val/acc_best", "minimize").unwrap();
-        assert_eq!(said, "the search minimizes val/acc_best: for the largest set hydra.sweeper.direction=maximize");
+        assert_eq!(
+            said,
+            "the search minimizes val/acc_best; hydra.sweeper.direction=maximize (Ax: experiment.minimize) says otherwise"
+        );
         assert!(doubt("best:val/loss", "maximize").unwrap().contains("maximizes best:val/loss"));
         for (name, direction) in
             [("val/acc", "maximize"), ("val/loss", "minimize"), ("accident", "minimize"), ("f1/loss", "minimize")]

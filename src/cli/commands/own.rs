@@ -1,6 +1,5 @@
 //! Commands that are a function of the config: those of a user's crate, and `runner objective`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,10 +11,11 @@ use super::sweep;
 use super::train::short;
 use crate::cli::compose::{Composed, Request};
 use crate::config::Node;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::registry::{CommandCx, OwnCommand, Registry};
 use crate::report;
 use crate::run::{Events, Manifest, OUTCOME, Results, RunDir, start_logging};
+use crate::tensor::guard;
 use crate::train::{Signal, StopFlag};
 
 /// The command without libtorch: once, or many times in a sweep with the searches that come with runner.
@@ -28,7 +28,8 @@ pub fn without_tensors(request: &Request, own: OwnCommand) -> Result<i32> {
 
 /// Looks for what can be known to be wrong with a command whose folder will be `folder`.
 pub fn check(config: &Node, folder: &Path, work: &sweep::Functions) -> Result<()> {
-    work.own.check(&CommandCx::new(config, folder, seed_of(config).unwrap_or(0), work.registry, &|| false))
+    let cx = CommandCx::new(config, folder, seed_of(config).unwrap_or(0), work.registry, &|| false);
+    guard(|| work.own.check(&cx))
 }
 
 /// Runs a command in a folder of its own; gives the exit code.
@@ -60,10 +61,7 @@ pub fn run(composed: &Composed, work: &sweep::Functions) -> Result<i32> {
     };
     let interrupted = || stop.is_interrupted();
     let mut cx = CommandCx::new(&config, dir.path(), seed, work.registry, &interrupted);
-    let outcome = catch_unwind(AssertUnwindSafe(|| own.run(&mut cx))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Err(Error::failed(text.unwrap_or("a panic without a message").lines().next().unwrap_or_default()))
-    });
+    let outcome = guard(|| own.run(&mut cx));
     let mut results = Results::new(match (&outcome, stop.signal()) {
         (_, Some(_)) => "interrupted",
         (Ok(()), None) => "finished",

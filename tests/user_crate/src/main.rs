@@ -15,6 +15,12 @@ fn main() -> std::process::ExitCode {
     let registry = Registry::builtin().with::<Moons>().with::<TwoLayers>().with::<StepLimit>();
     let count = OwnCommand::new("count", "count the samples of each split", count);
     let registry = registry.with_command(count.giving("samples").checked_by(points_are_even));
+    let halve = OwnCommand::new("halve", "a moon's points, as libtorch counts them", |cx| {
+        let half = half(cx)?;
+        cx.metric("half", half as f64);
+        Ok(())
+    });
+    let registry = registry.with_command(halve.checked_by(|cx| half(cx).map(drop)));
     runner::main(registry.with_resolver("twice", |arguments| match arguments {
         [Value::Int(i)] => Ok(Value::Int(2 * i)),
         _ => Err("twice takes one whole number".to_owned()),
@@ -38,6 +44,12 @@ fn count(cx: &mut CommandCx) -> Result<()> {
         }
     }
     std::fs::write(cx.folder().join("sum.txt"), sum.to_string()).context("cannot write the sum")
+}
+
+/// An odd number is an error of libtorch, which tch makes a panic.
+fn half(cx: &CommandCx) -> Result<i64> {
+    let points: i64 = cx.arguments("data.points")?;
+    Ok(Tensor::zeros([points], runner::tch::kind::FLOAT_CPU).reshape([2, -1]).size()[1])
 }
 
 fn points_are_even(cx: &CommandCx) -> Result<()> {
